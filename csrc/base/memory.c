@@ -1,0 +1,57 @@
+#include "base/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/atomics.h"
+#include "base/compiler.h"
+
+#ifndef NDEBUG
+/* Allocations until one fails; negative: none will. */
+static _Atomic(int64_t) countdown = -1;
+static _Atomic(int) stays_broken;
+
+static int fails_now(void)
+{
+    int64_t left = load_relaxed(&countdown);
+    while (left >= 0) {
+        int64_t next = left > 0 ? left - 1 : (load_relaxed(&stays_broken) ? 0 : -1);
+        if (cas_weak_relaxed(&countdown, &left, next))
+            return left == 0;
+    }
+    return 0;
+}
+
+void sp__alloc_fail_at(int64_t n, int for_good)
+{
+    store_relaxed(&stays_broken, for_good);
+    store_relaxed(&countdown, n);
+}
+#else
+static int fails_now(void)
+{
+    return 0;
+}
+
+void sp__alloc_fail_at(int64_t n, int for_good)
+{
+    (void)n;
+    (void)for_good;
+}
+#endif
+
+void *sp__alloc(size_t size)
+{
+    if (size > SIZE_MAX - SP_CACHE_LINE || fails_now())
+        return NULL;
+    size_t rounded = (size + SP_CACHE_LINE - 1) & ~(size_t)(SP_CACHE_LINE - 1);
+    void *memory = aligned_alloc(SP_CACHE_LINE, rounded ? rounded : SP_CACHE_LINE);
+    if (memory)
+        memset(memory, 0, rounded);
+    return memory;
+}
+
+void sp__free(void *memory)
+{
+    free(memory);
+}

@@ -1,0 +1,25 @@
+/*
+ * memory.h - allocation, in one place, so that a test can make it fail.
+ */
+#ifndef SP_BASE_MEMORY_H
+#define SP_BASE_MEMORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * Zeroed memory of at least `size` bytes, aligned to SP_CACHE_LINE; NULL when
+ * there is none. Free with sp__free(). Thread-safe.
+ */
+void *sp__alloc(size_t size);
+
+/** Free what sp__alloc() returned. NULL is allowed. */
+void sp__free(void *memory);
+
+/**
+ * Tests: let the n-th allocation from now (0 = the next) and, when `for_good`,
+ * all after it fail. A negative n ends that.
+ */
+void sp__alloc_fail_at(int64_t n, int for_good);
+
+#endif /* SP_BASE_MEMORY_H */

@@ -1,0 +1,94 @@
+/*
+ * os.h - the whole contract with the operating system.
+ *
+ * One file implements it per system: os_linux.c on futexes, os_posix.c on a
+ * table of mutexes and condition variables (built and tested on Linux too).
+ * Nothing above this file includes a system header for threads, clocks or CPUs.
+ */
+#ifndef SP_BASE_OS_H
+#define SP_BASE_OS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/atomics.h"
+
+/* ------------------------------------------------------ wait on an address */
+
+enum sp__os_wake_reason {
+    SP__OS_WOKEN,       /* woken, or the word differs, or for no reason at all */
+    SP__OS_TIMED_OUT,   /* the deadline has passed */
+    SP__OS_INTERRUPTED, /* a signal handler ran in this thread */
+};
+
+#define SP__OS_NO_DEADLINE INT64_MAX
+
+/**
+ * Sleep while `*word == expected`, until woken or until `deadline_ns` on the
+ * clock of sp__os_now_ns(). The comparison and falling asleep are one step
+ * with respect to sp__os_wake_*() on the same word. Callers loop.
+ */
+enum sp__os_wake_reason sp__os_wait(_Atomic(uint32_t) *word, uint32_t expected,
+                                    int64_t deadline_ns);
+
+/**
+ * Wake one / all of those asleep on `word`. The word may belong to memory that
+ * was freed: only its address is used, and a stranger who waits on it by then
+ * wakes for no reason, which he expects. (So one may publish "done", after
+ * which the owner may free the word, and wake him then.)
+ */
+void sp__os_wake_one(_Atomic(uint32_t) *word);
+void sp__os_wake_all(_Atomic(uint32_t) *word);
+
+/* ------------------------------------------------------------------- time */
+
+/** Monotonic nanoseconds; never INT64_MAX. */
+int64_t sp__os_now_ns(void);
+
+/** now + timeout; SP__OS_NO_DEADLINE for a negative or overflowing timeout. */
+static inline int64_t sp__os_deadline(int64_t timeout_ns)
+{
+    if (timeout_ns < 0)
+        return SP__OS_NO_DEADLINE;
+    int64_t now = sp__os_now_ns();
+    return timeout_ns > INT64_MAX - 1 - now ? SP__OS_NO_DEADLINE : now + timeout_ns;
+}
+
+/** Tell the processor that this is a spin loop. */
+static inline void sp__os_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+/** Let another thread of this CPU run, if there is one. */
+void sp__os_yield(void);
+
+/* ---------------------------------------------------------------- threads */
+
+struct sp__os_thread {
+    unsigned long handle;
+};
+
+typedef void (*sp__os_thread_fn)(void *arg);
+
+/**
+ * Start a thread with all signals blocked, called `name` (cut to 15
+ * characters). Tries again for a moment when the system is short of threads.
+ * Returns false when it refuses.
+ */
+bool sp__os_thread_start(struct sp__os_thread *ret_thread, sp__os_thread_fn run,
+                         void *arg, const char *name);
+
+/** Wait until the thread has ended. Once. */
+void sp__os_thread_join(struct sp__os_thread *thread);
+
+/* ------------------------------------------------------------------- CPUs */
+
+/** CPUs in this thread's affinity mask; at least 1. */
+uint32_t sp__os_affinity_cpus(void);
+
+#endif /* SP_BASE_OS_H */

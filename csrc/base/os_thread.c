@@ -1,0 +1,141 @@
+/* The part of os.h that Linux and the other POSIX systems share. */
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/memory.h"
+#include "base/os.h"
+
+#define NAME_BYTES 16          /* the kernel's limit, with the final 0 */
+#define STACK_BYTES (8u << 20) /* musl would give 128 KiB */
+#define START_ATTEMPTS 4
+
+_Static_assert(sizeof(pthread_t) <= sizeof(unsigned long),
+               "pthread_t does not fit into struct sp__os_thread");
+
+int64_t sp__os_now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+void sp__os_yield(void)
+{
+    sched_yield();
+}
+
+struct start {
+    sp__os_thread_fn run;
+    void *arg;
+    char name[NAME_BYTES];
+};
+
+static void *run_thread(void *arg)
+{
+    struct start start = *(struct start *)arg;
+    sp__free(arg);
+#ifdef __linux__
+    pthread_setname_np(pthread_self(), start.name);
+#endif
+    start.run(start.arg);
+    return NULL;
+}
+
+static int create(pthread_t *ret_thread, struct start *start)
+{
+    pthread_attr_t attr;
+    int error = pthread_attr_init(&attr);
+    if (error)
+        return error;
+    pthread_attr_setstacksize(&attr, STACK_BYTES);
+    for (int attempt = 0; attempt < START_ATTEMPTS; attempt++) {
+        error = pthread_create(ret_thread, &attr, run_thread, start);
+        if (error != EAGAIN)
+            break;
+        /* Threads that just ended may not have been counted out yet. */
+        struct timespec pause = {.tv_nsec = 1000000L << attempt};
+        nanosleep(&pause, NULL);
+    }
+    pthread_attr_destroy(&attr);
+    return error;
+}
+
+bool sp__os_thread_start(struct sp__os_thread *ret_thread, sp__os_thread_fn run,
+                         void *arg, const char *name)
+{
+    struct start *start = sp__alloc(sizeof *start);
+    if (!start)
+        return false;
+    start->run = run;
+    start->arg = arg;
+    snprintf(start->name, sizeof start->name, "%s", name);
+
+    /* A signal must reach a thread of the host's: its handler, and whoever
+     * waits for EINTR there, are not ours. The new thread inherits the mask. */
+    sigset_t all, before;
+    pthread_t thread;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = create(&thread, start);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+
+    if (error) {
+        sp__free(start);
+        return false;
+    }
+    ret_thread->handle = (unsigned long)thread;
+    return true;
+}
+
+void sp__os_thread_join(struct sp__os_thread *thread)
+{
+    if (pthread_join((pthread_t)thread->handle, NULL) != 0) {
+        fprintf(stderr, "stealpool: a worker thread cannot be joined\n");
+        abort();
+    }
+}
+
+uint32_t sp__os_affinity_cpus(void)
+{
+#ifdef __linux__
+    /* The kernel's mask may be larger than cpu_set_t: double until it fits. */
+    for (int bits = 1024; bits <= 1 << 20; bits *= 2) {
+        cpu_set_t *set = CPU_ALLOC((size_t)bits);
+        if (!set)
+            break;
+        size_t bytes = CPU_ALLOC_SIZE((size_t)bits);
+        int failed = sched_getaffinity(0, bytes, set);
+        int count = failed ? 0 : CPU_COUNT_S(bytes, set);
+        CPU_FREE(set);
+        if (count > 0)
+            return (uint32_t)count;
+        if (errno != EINVAL)
+            break;
+    }
+#endif
+    return 1;
+}
+
+#ifdef SP_CHAOS
+#include "base/random.h"
+
+void sp__chaos(void)
+{
+    static _Thread_local uint64_t state;
+    if (!state)
+        state = (uint64_t)sp__os_now_ns() ^ (uint64_t)(uintptr_t)&state ^ 1;
+    uint64_t dice = sp__random_next(&state) >> 32;
+    if (dice % 64 == 0)
+        sched_yield();
+    else if (dice % 8 == 1)
+        sp__os_pause();
+}
+#endif

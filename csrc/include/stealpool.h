@@ -1,0 +1,454 @@
+/*
+ * stealpool.h - a work-stealing thread pool for C kernels.
+ *
+ * This header is the manual. A function, type or constant that does not
+ * appear here is not part of the API. It compiles alone, as C11 and as C++17.
+ *
+ *
+ * What it is
+ * ----------
+ * A pool owns a fixed number of worker threads. Each worker has a deque of
+ * tasks: it pushes and pops at the bottom, the other workers ("thieves") steal
+ * at the top. A thread that is not a worker hands its tasks in through the
+ * injector. A worker without work searches for a while, then parks in the
+ * kernel and costs nothing.
+ *
+ * Three ways to use it, from the simplest:
+ *
+ *   1. A loop. sp_parallel_for() calls one function on the pieces of a range,
+ *      in the calling thread and in every worker that is free; it returns when
+ *      all pieces are done. sp_parallel_reduce() also combines a result.
+ *
+ *          static int scale(intptr_t begin, intptr_t end, void *user)
+ *          {
+ *              double *x = user;
+ *              for (intptr_t i = begin; i < end; i++)
+ *                  x[i] *= 2.0;
+ *              return 0;
+ *          }
+ *
+ *          sp_pool *pool;
+ *          if (sp_pool_create(&pool, NULL) == SP_OK) {
+ *              sp_parallel_for(pool, 0, n, 0, scale, x);
+ *              sp_pool_free(pool);
+ *          }
+ *
+ *   2. A task. sp_task_init() prepares a task inside memory of the caller's,
+ *      sp_submit() hands it in, sp_task_wait() waits for it.
+ *
+ *   3. A stream. A task told to sp_task_notify() a completion queue is put
+ *      there by the worker that finished it. One thread drains the queue, all
+ *      that is ready in one go; the doorbell rings only when the queue was
+ *      empty. This is how an event loop, or Python, hears of many results at
+ *      the price of one wake-up.
+ *
+ *
+ * Rules that hold everywhere
+ * --------------------------
+ * - A function that can fail returns an sp_status and writes its out-parameters
+ *   only on SP_OK. A violated precondition is a bug of the caller's: checked by
+ *   assert in debug builds, undefined in release builds.
+ * - Unless a comment says otherwise, a function may be called from any thread,
+ *   a worker included, and does not block.
+ * - Workers block all signals. No function here changes the caller's signal
+ *   mask, affinity or floating-point environment.
+ * - Times are nanoseconds on the monotonic clock. A negative timeout means
+ *   "for ever", 0 means "look, do not wait".
+ */
+#ifndef STEALPOOL_H
+#define STEALPOOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SP_VERSION_MAJOR 0
+#define SP_VERSION_MINOR 1
+#define SP_VERSION_PATCH 0
+
+/* Fields that several threads write. C++ sees the plain type: such fields are
+ * the library's alone, and have the same size and alignment (asserted). */
+#ifdef __cplusplus
+#define SP__ATOMIC(type) type
+#else
+#define SP__ATOMIC(type) _Atomic(type)
+#endif
+
+/* ----------------------------------------------------------------- status */
+
+typedef enum sp_status {
+    SP_OK = 0,
+    SP_ENOMEM = -1,     /* an allocation failed; nothing happened */
+    SP_EINVAL = -2,     /* an argument is out of range; nothing happened */
+    SP_ECLOSED = -3,    /* the pool is shut down */
+    SP_ETIMEDOUT = -4,  /* the timeout passed first */
+    SP_EINTR = -5,      /* a signal handler ran in the waiting thread */
+    SP_EDONE = -6,      /* too late: the task has ended already */
+    SP_ECANCELLED = -7, /* cancelled before it ran, or stopped on request */
+    SP_ETHREAD = -8,    /* the system refused to create even one thread */
+    SP_EBUSY = -9       /* the slot is in use, or the call would wait for itself */
+} sp_status;
+
+/** The status in words, a static string without a final full stop. */
+const char *sp_status_text(sp_status status);
+
+/* ------------------------------------------------------------------ pools */
+
+typedef struct sp_pool sp_pool;
+
+/** How to make a pool. Zero-filled means: all defaults. */
+typedef struct sp_pool_options {
+    uint32_t workers;      /* worker threads; 0 = sp_usable_cpus() */
+    uint32_t keepalive_us; /* how long an idle worker searches before it parks,
+                              at most; 0 = 50, or not at all when the pool has
+                              more workers than the process has CPUs */
+    const char *name;      /* threads are called "<name>-<index>", cut to 15
+                              characters; NULL = "stealpool" */
+    uint32_t reserved[8];  /* zero */
+} sp_pool_options;
+
+/**
+ * Make a pool and start its workers.
+ *
+ * With fewer threads than asked for, because the system refused some, the pool
+ * still works: see sp_pool_workers(). `options` may be NULL; it is copied.
+ *
+ * @return SP_OK; SP_EINVAL for more than SP_MAX_WORKERS workers; SP_ENOMEM;
+ *         SP_ETHREAD when not even one thread could be started.
+ */
+sp_status sp_pool_create(sp_pool **ret_pool, const sp_pool_options *options);
+
+#define SP_MAX_WORKERS 1024
+
+typedef enum sp_shutdown_mode {
+    SP_DRAIN,  /* run what is queued, then stop */
+    SP_ABANDON /* cancel what is queued, finish what is running, then stop */
+} sp_shutdown_mode;
+
+/**
+ * Refuse new tasks, deal with the queued ones as `mode` says, stop the workers.
+ *
+ * Waits until every worker has ended. Idempotent; of two calls the second
+ * waits too, and SP_ABANDON after SP_DRAIN cancels what is still queued. Tasks
+ * submitted by running tasks after this call are refused with SP_ECLOSED.
+ *
+ * @return SP_OK, or SP_EBUSY from a worker of this pool (it cannot wait for
+ *         itself): the pool then refuses new tasks, but is not stopped yet.
+ */
+sp_status sp_pool_shutdown(sp_pool *pool, sp_shutdown_mode mode);
+
+/**
+ * Like sp_pool_shutdown(), but does not wait for the workers: they stop on
+ * their own. A later sp_pool_shutdown() or sp_pool_free() waits for them.
+ */
+void sp_pool_close(sp_pool *pool, sp_shutdown_mode mode);
+
+/**
+ * Shut down with SP_DRAIN unless that was done, and free the pool.
+ * Not from a worker. Nobody else may be using the pool. NULL is allowed.
+ */
+void sp_pool_free(sp_pool *pool);
+
+/** Number of workers that the pool has. Constant. */
+uint32_t sp_pool_workers(const sp_pool *pool);
+
+/** True in a worker of `pool`; with NULL, in a worker of any pool. */
+int sp_on_worker(const sp_pool *pool);
+
+/** Counters since the pool was made; each is monotonic, the set is not an
+ * atomic snapshot. */
+typedef struct sp_pool_stats {
+    uint64_t submitted; /* tasks accepted */
+    uint64_t executed;  /* tasks run by workers */
+    uint64_t stolen;    /* of these, taken from another worker's deque */
+    uint64_t injected;  /* of these, that came through the injector */
+    uint64_t parked;    /* times a worker went to sleep */
+    uint64_t woken;     /* times a worker was woken by a submitter or worker */
+    uint64_t loops;     /* times a worker joined a parallel loop */
+} sp_pool_stats;
+
+void sp_pool_get_stats(const sp_pool *pool, sp_pool_stats *ret_stats);
+
+/**
+ * CPUs that this process may use at once: the smaller of its affinity mask and
+ * its cgroup's CPU quota (v1 and v2, all ancestors, rounded up); at least 1.
+ * Read anew at each call (some 50 microseconds).
+ */
+uint32_t sp_usable_cpus(void);
+
+/** The cgroup CPU quota in CPUs, rounded up; 0 when there is none. */
+uint32_t sp_cpu_quota(void);
+
+/* ------------------------------------------------------------------ tasks */
+
+typedef struct sp_task sp_task;
+typedef struct sp_completion sp_completion;
+typedef struct sp_group sp_group;
+
+/** What a task does. Runs once, in a worker (or in the thread that waits for
+ * it), and must return. */
+typedef void (*sp_task_fn)(sp_task *task);
+
+/** Frees a task. Called once, by whoever drops the last reference, in any
+ * thread; must not block. */
+typedef void (*sp_release_fn)(sp_task *task);
+
+/* A task's place in a completion queue. Private. */
+typedef struct sp_ticket {
+    struct sp_ticket *next;
+    sp_completion *queue;
+    sp_task *task;
+} sp_ticket;
+
+#define SP_TICKETS 2
+
+/**
+ * The unit of scheduling. Embed it as the first member of a struct of your own
+ * that holds arguments and result. All fields are private.
+ *
+ * A task is pending, running, then done; or pending, then cancelled. Whoever
+ * makes the change with one atomic operation on `state` owns its consequences.
+ * `state` also counts the references: the queue holds one from sp_submit()
+ * until the task was run or thrown away, the owner holds one from
+ * sp_task_init() until sp_task_unref(), an armed ticket holds one until its
+ * queue's consumer drops it. The last one calls `release`.
+ */
+struct sp_task {
+    sp_task *next;
+    sp_task_fn run;
+    sp_release_fn release;
+    sp_group *group;
+    SP__ATOMIC(uint32_t) state;
+    uint32_t reserved;
+    sp_ticket tickets[SP_TICKETS];
+};
+
+/**
+ * Prepare `task`. The caller has its one reference.
+ *
+ * `release` may be NULL when the caller knows by other means that nobody uses
+ * the task any more. For a task on the caller's stack that holds once
+ * sp_task_wait() returned SP_OK, provided that it was run and has no ticket.
+ * A task that was cancelled, or run by the waiter, may still lie in a queue.
+ */
+void sp_task_init(sp_task *task, sp_task_fn run, sp_release_fn release);
+
+/**
+ * Hand in one task, once. Never blocks and never runs the task itself.
+ *
+ * From a worker of `pool` it goes to the bottom of that worker's deque, from
+ * any other thread to the injector, which is served first in, first out. At
+ * most one worker is woken.
+ *
+ * @return SP_OK, and the pool has a reference until the task has ended; or
+ *         SP_ECLOSED, and nothing happened.
+ */
+sp_status sp_submit(sp_pool *pool, sp_task *task);
+
+/**
+ * Hand in `n` tasks at once: one queue operation, one wake-up (a woken worker
+ * wakes the next while work is left). All are accepted or none.
+ */
+sp_status sp_submit_many(sp_pool *pool, sp_task *const *tasks, size_t n);
+
+typedef enum sp_phase {
+    SP_PENDING = 0,
+    SP_RUNNING = 1,
+    SP_DONE = 2,
+    SP_CANCELLED = 3
+} sp_phase;
+
+/** The task's phase. Once it is SP_DONE or SP_CANCELLED, all that the task
+ * wrote is visible to the caller. */
+sp_phase sp_task_phase(const sp_task *task);
+
+/**
+ * Wait until the task has ended.
+ *
+ * A worker that waits for a pending task runs it itself, so tasks may wait for
+ * tasks they submitted, to any depth that the stack allows; it never runs any
+ * other task meanwhile. Any other thread spins for `spin_ns`, then sleeps.
+ *
+ * @return SP_OK when done; SP_ECANCELLED when it was cancelled; SP_ETIMEDOUT;
+ *         SP_EINTR when a signal handler ran (call again to go on waiting).
+ */
+sp_status sp_task_wait(sp_task *task, int64_t timeout_ns, int64_t spin_ns);
+
+/**
+ * Run the task in the calling thread, if nobody has started it.
+ * @return SP_OK: it was run and is done. SP_EDONE: somebody else has it.
+ */
+sp_status sp_task_run(sp_task *task);
+
+/**
+ * Cancel the task, if nobody has started it: waiters wake up, tickets are
+ * delivered, the queue entry becomes empty.
+ *
+ * @return SP_OK: it is cancelled and will never run. SP_EBUSY: it is running;
+ *         it is asked to stop, see sp_cancelled(). SP_EDONE: it has ended.
+ */
+sp_status sp_task_cancel(sp_task *task);
+
+/** One more reference, for a caller who has one. */
+void sp_task_ref(sp_task *task);
+
+/** Drop one reference; the last one releases the task. */
+void sp_task_unref(sp_task *task);
+
+/**
+ * Inside a task or a loop: has somebody asked for it to stop? Cheap (one load
+ * from memory of this thread's, one shared load); ask as often as you like.
+ */
+int sp_cancelled(void);
+
+/**
+ * Inside a kernel: say why it fails. `return sp_fail(3, "row 7 is not finite");`
+ * The text is copied, cut to 255 bytes, and kept for this thread until the
+ * next sp_fail() or sp_take_failure().
+ * @return `code`, which must not be 0.
+ */
+int sp_fail(int code, const char *message);
+
+/** The text of this thread's last sp_fail(), or "" when there was none since
+ * the last call. Valid until the next sp_fail() in this thread. */
+const char *sp_take_failure(void);
+
+/* ----------------------------------------------------------------- groups */
+
+/**
+ * Counts the unfinished tasks that were given to it, so that one can wait for
+ * all. Lives in memory of the caller's, longer than its tasks.
+ */
+struct sp_group {
+    SP__ATOMIC(uint32_t) unfinished; /* top bit: somebody waits */
+    uint32_t reserved;
+};
+
+void sp_group_init(sp_group *group);
+
+/** Count `task` in. Before it is submitted, by the thread that submits it;
+ * if sp_submit() fails, the task is counted out again. */
+void sp_group_add(sp_group *group, sp_task *task);
+
+/** Unfinished tasks, at this moment. */
+uint32_t sp_group_unfinished(const sp_group *group);
+
+/** Wait until no task is unfinished. Not from a worker. Returns as
+ * sp_task_wait() does. */
+sp_status sp_group_wait(sp_group *group, int64_t timeout_ns);
+
+/* ------------------------------------------------------ completion queues */
+
+/** Called when a completion queue that was empty gets its first task: in the
+ * thread that finished the task, which must not be kept waiting. */
+typedef void (*sp_doorbell_fn)(void *user);
+
+/**
+ * Make a queue for finished tasks. Any thread puts tasks in (wait-free but for
+ * one compare-exchange), one thread at a time takes them out.
+ *
+ * `ring` may be NULL: then nobody is called, and the consumer looks in.
+ * @return SP_OK or SP_ENOMEM.
+ */
+sp_status sp_completion_create(sp_completion **ret_queue, sp_doorbell_fn ring,
+                               void *user);
+
+/** No task may be armed with the queue any more, and it must be empty. */
+void sp_completion_free(sp_completion *queue);
+
+/**
+ * Ask for the task to be put into `queue` when it ends. A task has SP_TICKETS
+ * tickets, so it can report to two queues; `ticket` says which one to use.
+ * Calls for one ticket of one task must not run at the same time.
+ *
+ * @return SP_OK; SP_EDONE when the task has ended already, and it will not be
+ *         put in; SP_EBUSY when the ticket is in use.
+ */
+sp_status sp_task_notify(sp_task *task, unsigned ticket, sp_completion *queue);
+
+/**
+ * Take back sp_task_notify().
+ * @return SP_OK; or SP_EDONE when the task has ended: it is in the queue, or
+ *         is being put there.
+ */
+sp_status sp_task_unnotify(sp_task *task, unsigned ticket);
+
+/** True when there is nothing to take. A hint: it may be old news. */
+int sp_completion_is_empty(const sp_completion *queue);
+
+/**
+ * Take all that is there, oldest first; NULL when there is nothing. Walk it
+ * with sp_ticket_next() *before* dropping the reference of each ticket's task
+ * with sp_task_unref(). A task that is put in after this call rings again.
+ */
+sp_ticket *sp_completion_drain(sp_completion *queue);
+
+static inline sp_ticket *sp_ticket_next(const sp_ticket *ticket)
+{
+    return ticket->next;
+}
+
+static inline sp_task *sp_ticket_task(const sp_ticket *ticket)
+{
+    return ticket->task;
+}
+
+/* ------------------------------------------------------------------ loops */
+
+/** One piece of a loop: the indices begin ... end-1. Returns 0 to go on, any
+ * other value to stop the loop (see sp_fail()). */
+typedef int (*sp_range_fn)(intptr_t begin, intptr_t end, void *user);
+
+/** One piece of a reduction. Adds to `acc`, which starts as a copy of the
+ * neutral element. */
+typedef int (*sp_reduce_fn)(intptr_t begin, intptr_t end, void *acc, void *user);
+
+/** Combines two results: into = into + from. `from` stands to the right of
+ * `into` in the range, so the operation need not be commutative. */
+typedef void (*sp_combine_fn)(void *into, const void *from, void *user);
+
+/**
+ * Call `body` on pieces that cover begin ... end-1 exactly once.
+ *
+ * The caller works too, and returns when every piece has been done; a worker
+ * that has not joined by then is not waited for. The caller does the first
+ * piece alone and times it: if what remains is not worth a wake-up, nobody is
+ * woken. `grain` is the least number of indices of a piece (the last one may
+ * be shorter); 0 lets the library choose.
+ *
+ * The body may submit, wait and loop on the same pool, to any depth; no thread
+ * is ever created. With pool == NULL, or when nobody has time, the caller does
+ * it all.
+ *
+ * @return 0; or the code of a piece that failed: of those that did, the one
+ *         with the lowest index, after which no new piece is begun; or
+ *         SP_ECANCELLED when the surrounding task was asked to stop.
+ */
+int sp_parallel_for(sp_pool *pool, intptr_t begin, intptr_t end, intptr_t grain,
+                    sp_range_fn body, void *user);
+
+/**
+ * Reduce begin ... end-1 into `result`.
+ *
+ * `result` holds the neutral element on entry (`size` bytes, copied bytewise
+ * for every piece) and the result on return; it is undefined after an error.
+ * The range is cut at places that depend on the range and on `grain` alone and
+ * the pieces are combined from left to right: the result is the same, bit for
+ * bit, for any number of threads. At most SP_REDUCE_PIECES pieces are made.
+ *
+ * @return as sp_parallel_for(); or SP_ENOMEM.
+ */
+int sp_parallel_reduce(sp_pool *pool, intptr_t begin, intptr_t end,
+                       intptr_t grain, sp_reduce_fn body, sp_combine_fn combine,
+                       void *result, size_t size, void *user);
+
+#define SP_REDUCE_PIECES 1024
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* STEALPOOL_H */
