@@ -1,0 +1,82 @@
+#include "sched/deque.h"
+
+#include <stddef.h>
+
+_Static_assert(SP_DEQUE_CAPACITY >= 2 &&
+                   (SP_DEQUE_CAPACITY & (SP_DEQUE_CAPACITY - 1)) == 0,
+               "SP_DEQUE_CAPACITY must be a power of two");
+
+#define SLOT_MASK (SP_DEQUE_CAPACITY - 1)
+
+void sp__deque_init(struct sp__deque *deque, int64_t start)
+{
+    store_relaxed(&deque->top, start);
+    store_relaxed(&deque->bottom, start);
+    deque->top_seen = start;
+}
+
+bool sp__deque_push(struct sp__deque *deque, sp_task *task)
+{
+    int64_t bottom = load_relaxed(&deque->bottom);
+    if (bottom - deque->top_seen >= SP_DEQUE_CAPACITY) {
+        /* acquire (D3): the slot to be reused was read by its thief. */
+        deque->top_seen = load_acquire(&deque->top);
+        if (bottom - deque->top_seen >= SP_DEQUE_CAPACITY)
+            return false;
+    }
+    store_relaxed(&deque->slots[bottom & SLOT_MASK], task);
+    /* release (D4): the slot, to the thief who sees the new bottom. seq-cst
+     * (S2): the load of `sleepers` that follows in sp__idle_notify() must not
+     * come first. */
+    store_seq_cst(&deque->bottom, bottom + 1);
+    return true;
+}
+
+sp_task *sp__deque_pop(struct sp__deque *deque)
+{
+    int64_t bottom = load_relaxed(&deque->bottom) - 1;
+    /* `top` only grows: what looks empty is. */
+    if (bottom < load_relaxed(&deque->top))
+        return NULL;
+
+    /* seq-cst (D1): either the thief sees the smaller bottom and leaves the
+     * task alone, or we see his larger top. Both store, then load. */
+    store_seq_cst(&deque->bottom, bottom);
+    int64_t top = load_seq_cst(&deque->top);
+    if (bottom > top)
+        return load_relaxed(&deque->slots[bottom & SLOT_MASK]);
+
+    sp_task *task = NULL;
+    if (bottom == top) {
+        task = load_relaxed(&deque->slots[bottom & SLOT_MASK]);
+        /* seq-cst (D2): the last task goes to whoever moves top. */
+        if (!cas_seq_cst(&deque->top, &top, top + 1))
+            task = NULL;
+    }
+    store_relaxed(&deque->bottom, bottom + 1);
+    return task;
+}
+
+enum sp__steal_result sp__deque_steal(struct sp__deque *deque, sp_task **ret_task)
+{
+    /* seq-cst (D1): see pop(). */
+    int64_t top = load_seq_cst(&deque->top);
+    /* seq-cst (D1), and acquire (D4): the slot. */
+    int64_t bottom = load_seq_cst(&deque->bottom);
+    if (top >= bottom)
+        return SP__STEAL_EMPTY;
+    /* The slot may be overwritten while we read it, but only after `top` has
+     * moved on, and then we lose below. */
+    sp_task *task = load_relaxed(&deque->slots[top & SLOT_MASK]);
+    /* seq-cst (D2), release (D3): our read of the slot comes before. */
+    if (!cas_seq_cst(&deque->top, &top, top + 1))
+        return SP__STEAL_LOST;
+    *ret_task = task;
+    return SP__STEAL_TAKEN;
+}
+
+bool sp__deque_is_empty(const struct sp__deque *deque)
+{
+    /* seq-cst (S2): after announcing sleep, before sleeping. */
+    return load_seq_cst(&deque->bottom) <= load_seq_cst(&deque->top);
+}

@@ -1,0 +1,52 @@
+#include "sched/group.h"
+
+#include <assert.h>
+
+#include "base/atomics.h"
+#include "base/os.h"
+
+void sp_group_init(sp_group *group)
+{
+    *group = (sp_group){0};
+}
+
+void sp_group_add(sp_group *group, sp_task *task)
+{
+    task->group = group;
+    fetch_add_relaxed(&group->unfinished, 1u);
+}
+
+uint32_t sp_group_unfinished(const sp_group *group)
+{
+    /* acquire (G1): at zero, everything that the tasks wrote. */
+    return load_acquire(&group->unfinished) & ~SP__GROUP_WAITER;
+}
+
+void sp__group_leave(sp_group *group)
+{
+    /* acq_rel (G1): what this task wrote goes to whoever sees zero, through the
+     * chain of decrements in between. The waiter is woken by address alone. */
+    uint32_t old = fetch_sub_acq_rel(&group->unfinished, 1u);
+    assert((old & ~SP__GROUP_WAITER) > 0);
+    if (old == (SP__GROUP_WAITER | 1))
+        sp__os_wake_all(&group->unfinished);
+}
+
+sp_status sp_group_wait(sp_group *group, int64_t timeout_ns)
+{
+    int64_t deadline_ns = sp__os_deadline(timeout_ns);
+    while (sp_group_unfinished(group) > 0) {
+        uint32_t state = fetch_or_acq_rel(&group->unfinished, SP__GROUP_WAITER);
+        if ((state & ~SP__GROUP_WAITER) == 0)
+            break;
+        switch (sp__os_wait(&group->unfinished, state | SP__GROUP_WAITER, deadline_ns)) {
+        case SP__OS_WOKEN:
+            break;
+        case SP__OS_TIMED_OUT:
+            return sp_group_unfinished(group) ? SP_ETIMEDOUT : SP_OK;
+        case SP__OS_INTERRUPTED:
+            return sp_group_unfinished(group) ? SP_EINTR : SP_OK;
+        }
+    }
+    return SP_OK;
+}

@@ -1,0 +1,19 @@
+/*
+ * group.h - counts tasks in and out; struct sp_group is in stealpool.h.
+ *
+ * `unfinished` is a count with a top bit that says somebody sleeps on the word.
+ */
+#ifndef SP_SCHED_GROUP_H
+#define SP_SCHED_GROUP_H
+
+#include "stealpool.h"
+
+#define SP__GROUP_WAITER 0x80000000u
+
+/**
+ * Count a task out. After the last one the group may be gone, so this is the
+ * last thing that a task's end does.
+ */
+void sp__group_leave(sp_group *group);
+
+#endif /* SP_SCHED_GROUP_H */

@@ -1,0 +1,117 @@
+#include "sched/idle.h"
+
+#include "base/memory.h"
+#include "base/os.h"
+
+enum token {
+    EMPTY,    /* nobody sleeps here */
+    PARKED,   /* the owner sleeps, or is about to */
+    NOTIFIED, /* a waker has come */
+};
+
+static uint64_t bit_of(uint32_t worker)
+{
+    return (uint64_t)1 << (worker % 64);
+}
+
+sp_status sp__idle_init(struct sp__idle *idle, uint32_t workers)
+{
+    idle->parkers = sp__alloc(workers * sizeof *idle->parkers);
+    if (!idle->parkers)
+        return SP_ENOMEM;
+    idle->words = (workers + 63) / 64;
+    idle->max_searching = workers <= 4 ? workers : workers / 2;
+    return SP_OK;
+}
+
+void sp__idle_destroy(struct sp__idle *idle)
+{
+    sp__free(idle->parkers);
+}
+
+static void unpark(struct sp__parker *parker)
+{
+    /* release (P1): the claim on the sleeper, so that he sees himself counted
+     * as searching, to park(). */
+    if (exchange_acq_rel(&parker->token, NOTIFIED) == PARKED)
+        sp__os_wake_one(&parker->token);
+}
+
+/* Claim the lowest sleeper of a word and wake him. False: none sleeps there. */
+static bool wake_in_word(struct sp__idle *idle, uint32_t word)
+{
+    /* seq-cst (S1, S2): after the submitter's publication. */
+    uint64_t sleepers = load_seq_cst(&idle->sleepers[word]);
+    while (sleepers) {
+        uint32_t bit = (uint32_t)__builtin_ctzll(sleepers);
+        if (!cas_weak_seq_cst(&idle->sleepers[word], &sleepers,
+                              sleepers & (sleepers - 1)))
+            continue;
+        fetch_add_seq_cst(&idle->searching, 1u);
+        fetch_add_relaxed(&idle->woken, 1u);
+        unpark(&idle->parkers[word * 64 + bit]);
+        return true;
+    }
+    return false;
+}
+
+void sp__idle_notify(struct sp__idle *idle)
+{
+    /* seq-cst (S1, S2): a searcher that we count on here will look at the
+     * queues after it has stopped searching, and so sees the publication. */
+    if (load_seq_cst(&idle->searching) > 0)
+        return;
+    for (uint32_t word = 0; word < idle->words; word++)
+        if (wake_in_word(idle, word))
+            return;
+}
+
+void sp__idle_notify_all(struct sp__idle *idle)
+{
+    for (uint32_t word = 0; word < idle->words; word++)
+        while (wake_in_word(idle, word))
+            ;
+}
+
+bool sp__idle_start_search(struct sp__idle *idle)
+{
+    uint32_t searching = load_relaxed(&idle->searching);
+    while (searching < idle->max_searching)
+        if (cas_weak_seq_cst(&idle->searching, &searching, searching + 1))
+            return true;
+    return false;
+}
+
+bool sp__idle_end_search(struct sp__idle *idle)
+{
+    return fetch_sub_seq_cst(&idle->searching, 1u) == 1;
+}
+
+void sp__idle_announce(struct sp__idle *idle, uint32_t worker, bool is_searching)
+{
+    /* The bit first: in between, a submitter sees a searcher or a sleeper.
+     * seq-cst (S1, S2): before the caller's last look at the queues. */
+    fetch_or_seq_cst(&idle->sleepers[worker / 64], bit_of(worker));
+    if (is_searching)
+        fetch_sub_seq_cst(&idle->searching, 1u);
+}
+
+bool sp__idle_withdraw(struct sp__idle *idle, uint32_t worker)
+{
+    uint64_t bit = bit_of(worker);
+    if (!(fetch_and_seq_cst(&idle->sleepers[worker / 64], ~bit) & bit))
+        return false;
+    fetch_add_seq_cst(&idle->searching, 1u);
+    return true;
+}
+
+void sp__idle_park(struct sp__idle *idle, uint32_t worker)
+{
+    _Atomic(uint32_t) *token = &idle->parkers[worker].token;
+    uint32_t empty = EMPTY;
+    if (cas_seq_cst(token, &empty, PARKED))
+        /* acquire (P1). Sleepers wake for no reason, too. */
+        while (load_acquire(token) == PARKED)
+            sp__os_wait(token, PARKED, SP__OS_NO_DEADLINE);
+    store_relaxed(token, EMPTY);
+}

@@ -1,0 +1,85 @@
+/*
+ * idle.h - what a worker does without work: searching -> sleepy -> parked.
+ *
+ *   searching  looks for work, counted in `searching`; only some may at a time
+ *   sleepy     has announced its sleep (its bit in `sleepers` is set) and looks
+ *              a last time
+ *   parked     sleeps in the kernel on its parker
+ *
+ * The rule that loses no wake-up: a submitter publishes his task, then looks at
+ * `searching` and `sleepers`; a worker announces its sleep, then looks at the
+ * queues. All four are seq-cst, so one of the two sees the other (S1, S2).
+ *
+ * I1  A bit in `sleepers` is cleared by the waker, who will unpark that worker,
+ *     or by its owner. Whoever clears it counts the worker as searching.
+ * I2  If a task is queued, then somebody is searching, or nobody sleeps, or a
+ *     submitter is between his publication and his look at `sleepers`.
+ * I3  The last searcher that finds work wakes another if work is left (chain).
+ * I4  A failed try-lock or a lost steal counts as "maybe work".
+ *
+ * tests/models/idle.py checks the protocol, states and all.
+ */
+#ifndef SP_SCHED_IDLE_H
+#define SP_SCHED_IDLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/atomics.h"
+#include "base/compiler.h"
+#include "stealpool.h"
+
+#define SP__IDLE_WORDS ((SP_MAX_WORKERS + 63) / 64)
+
+/* One worker's bed. */
+struct sp__parker {
+    SP_CACHE_ALIGNED _Atomic(uint32_t) token; /* enum in idle.c; passes I1's claim */
+};
+
+struct sp__idle {
+    SP_CACHE_ALIGNED _Atomic(uint32_t) searching;    /* workers, awake or being woken */
+    _Atomic(uint64_t) sleepers[SP__IDLE_WORDS];      /* bit set: parked, or about to */
+    SP_CACHE_ALIGNED uint32_t words;                 /* constant */
+    uint32_t max_searching;                          /* constant */
+    struct sp__parker *parkers;                      /* constant; one a worker */
+    _Atomic(uint64_t) woken;                         /* statistics */
+};
+
+sp_status sp__idle_init(struct sp__idle *idle, uint32_t workers);
+void sp__idle_destroy(struct sp__idle *idle);
+
+/**
+ * After publishing work: wake one worker, unless one is searching already and
+ * will find it, or all are busy.
+ */
+void sp__idle_notify(struct sp__idle *idle);
+
+/** Wake every sleeper (shutdown). */
+void sp__idle_notify_all(struct sp__idle *idle);
+
+/** Become a searcher, if there are not enough; false then. */
+bool sp__idle_start_search(struct sp__idle *idle);
+
+/**
+ * Stop searching because work was found.
+ * @return true for the last searcher, who must sp__idle_notify() if there is
+ *         more work than he takes (I3).
+ */
+bool sp__idle_end_search(struct sp__idle *idle);
+
+/**
+ * Announce that `worker` will sleep; it no longer counts as searching. The
+ * caller then looks at all queues once more, and either withdraws or parks.
+ */
+void sp__idle_announce(struct sp__idle *idle, uint32_t worker, bool is_searching);
+
+/**
+ * Take the announcement back. True: the caller is searching again. False: a
+ * waker was faster, and the caller must sp__idle_park(), which will not sleep.
+ */
+bool sp__idle_withdraw(struct sp__idle *idle, uint32_t worker);
+
+/** Sleep until woken. On return the caller counts as searching. */
+void sp__idle_park(struct sp__idle *idle, uint32_t worker);
+
+#endif /* SP_SCHED_IDLE_H */

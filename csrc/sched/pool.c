@@ -1,0 +1,256 @@
+/*
+ * Shutdown, step by step:
+ *
+ *   1. The injector is closed: one bit, in the word that submitters change, so
+ *      a task is either accepted and will end, or refused.
+ *   2. With SP_ABANDON `abandons` is set: from then on workers cancel what they
+ *      take; the caller empties the queues too, for workers may be busy.
+ *   3. All sleepers are woken. A worker ends when the injector is closed and it
+ *      finds no work. What it has queued itself it has run by then.
+ *   4. The last worker wakes those who wait on `running` (X1). One of them
+ *      joins the threads.
+ */
+#include "sched/pool.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/memory.h"
+#include "base/os.h"
+#include "sched/group.h"
+#include "sched/task.h"
+
+#define DEFAULT_KEEPALIVE_NS 50000
+#define NAME_BYTES 32
+
+/* ----------------------------------------------------------------- create */
+
+static int64_t keepalive_of(const sp_pool_options *options, uint32_t workers)
+{
+    if (options->keepalive_us)
+        return (int64_t)options->keepalive_us * 1000;
+    /* One who searches on the only CPU keeps the work from being made. */
+    uint32_t cpus = sp_usable_cpus();
+    return cpus < 2 || workers > cpus ? 0 : DEFAULT_KEEPALIVE_NS;
+}
+
+static uint32_t start_workers(sp_pool *pool, uint32_t wanted,
+                              const sp_pool_options *options)
+{
+    int64_t keepalive_ns = keepalive_of(options, wanted);
+    uint32_t started = 0;
+    for (uint32_t i = 0; i < wanted; i++)
+        sp__worker_init(&pool->workers[i], pool, i, keepalive_ns);
+    while (started < wanted) {
+        struct sp__worker *worker = &pool->workers[started];
+        char name[NAME_BYTES];
+        snprintf(name, sizeof name, "%.10s-%u",
+                 options->name ? options->name : "stealpool", started);
+        if (!sp__os_thread_start(&worker->thread, sp__worker_run, worker, name))
+            break;
+        started++;
+    }
+    return started;
+}
+
+/* Fewer threads than wanted: the workers that were never started stay in the
+ * table with empty deques, but are not counted as running. */
+static void count_started(sp_pool *pool, uint32_t wanted, uint32_t started)
+{
+    fetch_sub_acq_rel(&pool->running, wanted - started);
+    pool->n_started = started;
+}
+
+sp_status sp_pool_create(sp_pool **ret_pool, const sp_pool_options *options)
+{
+    static const sp_pool_options defaults;
+    if (!options)
+        options = &defaults;
+    uint32_t wanted = options->workers ? options->workers : sp_usable_cpus();
+    if (wanted > SP_MAX_WORKERS)
+        return SP_EINVAL;
+
+    sp_status status = SP_ENOMEM;
+    sp_pool *pool = sp__alloc(sizeof *pool);
+    if (!pool)
+        return SP_ENOMEM;
+    pool->workers = sp__alloc(wanted * sizeof *pool->workers);
+    if (!pool->workers)
+        goto free_pool;
+    status = sp__idle_init(&pool->idle, wanted);
+    if (status != SP_OK)
+        goto free_workers;
+
+    pool->n_workers = wanted;
+    store_relaxed(&pool->running, wanted);
+    uint32_t started = start_workers(pool, wanted, options);
+    count_started(pool, wanted, started);
+    if (started == 0) {
+        status = SP_ETHREAD;
+        goto destroy_idle;
+    }
+    *ret_pool = pool;
+    return SP_OK;
+
+destroy_idle:
+    sp__idle_destroy(&pool->idle);
+free_workers:
+    sp__free(pool->workers);
+free_pool:
+    sp__free(pool);
+    return status;
+}
+
+uint32_t sp_pool_workers(const sp_pool *pool)
+{
+    return pool->n_started;
+}
+
+int sp_on_worker(const sp_pool *pool)
+{
+    const struct sp__worker *worker = sp__worker_current();
+    return worker && (!pool || worker->pool == pool);
+}
+
+/* ----------------------------------------------------------------- submit */
+
+bool sp__pool_has_work(const sp_pool *pool)
+{
+    if (!sp__injector_is_empty(&pool->injector) || sp__region_is_open(&pool->regions))
+        return true;
+    for (uint32_t i = 0; i < pool->n_workers; i++)
+        if (!sp__deque_is_empty(&pool->workers[i].deque))
+            return true;
+    return false;
+}
+
+static bool push_from_worker(struct sp__worker *worker, sp_task *const *tasks, size_t n)
+{
+    if (sp__injector_is_closed(&worker->pool->injector))
+        return false;
+    sp__worker_push(worker, tasks, n);
+    return true;
+}
+
+static bool push_from_outside(sp_pool *pool, sp_task *const *tasks, size_t n)
+{
+    for (size_t i = n - 1; i > 0; i--)
+        tasks[i]->next = tasks[i - 1];
+    if (!sp__injector_push(&pool->injector, tasks[n - 1], tasks[0]))
+        return false;
+    fetch_add_relaxed(&pool->submitted, n);
+    return true;
+}
+
+/* The pool refused: nothing must have happened. */
+static void take_back(sp_task *const *tasks, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (tasks[i]->group)
+            sp__group_leave(tasks[i]->group);
+        tasks[i]->group = NULL;
+        sp_task_unref(tasks[i]);
+    }
+}
+
+sp_status sp_submit_many(sp_pool *pool, sp_task *const *tasks, size_t n)
+{
+    struct sp__worker *worker = sp__worker_current();
+    bool accepted;
+    if (n == 0)
+        return SP_OK;
+    for (size_t i = 0; i < n; i++)
+        sp__task_enqueue(tasks[i]);
+    if (worker && worker->pool == pool)
+        accepted = push_from_worker(worker, tasks, n);
+    else
+        accepted = push_from_outside(pool, tasks, n);
+    if (!accepted) {
+        take_back(tasks, n);
+        return SP_ECLOSED;
+    }
+    sp__idle_notify(&pool->idle);
+    return SP_OK;
+}
+
+sp_status sp_submit(sp_pool *pool, sp_task *task)
+{
+    return sp_submit_many(pool, &task, 1);
+}
+
+/* --------------------------------------------------------------- shutdown */
+
+/* Cancel what lies in the queues, from any thread. */
+static void throw_away_queued(sp_pool *pool)
+{
+    sp_task *task;
+    uint32_t n;
+    while (!sp__injector_is_empty(&pool->injector)) {
+        if (sp__injector_take(&pool->injector, &task, 1, &n) == SP__INJECT_TAKEN)
+            sp__task_throw_away(task);
+        else
+            sp__os_yield();
+    }
+    for (uint32_t i = 0; i < pool->n_workers; i++) {
+        enum sp__steal_result result;
+        while ((result = sp__deque_steal(&pool->workers[i].deque, &task)) !=
+               SP__STEAL_EMPTY)
+            if (result == SP__STEAL_TAKEN)
+                sp__task_throw_away(task);
+    }
+}
+
+void sp_pool_close(sp_pool *pool, sp_shutdown_mode mode)
+{
+    sp__injector_close(&pool->injector);
+    if (mode == SP_ABANDON) {
+        store_relaxed(&pool->abandons, 1u);
+        throw_away_queued(pool);
+    }
+    sp__idle_notify_all(&pool->idle);
+}
+
+sp_status sp_pool_shutdown(sp_pool *pool, sp_shutdown_mode mode)
+{
+    sp_pool_close(pool, mode);
+    if (sp_on_worker(pool))
+        return SP_EBUSY;
+    uint32_t running;
+    /* acquire (X1): all that the workers did. */
+    while ((running = load_acquire(&pool->running)) > 0)
+        sp__os_wait(&pool->running, running, SP__OS_NO_DEADLINE);
+    if (fetch_or_acq_rel(&pool->joined, 1u) == 0)
+        for (uint32_t i = 0; i < pool->n_started; i++)
+            sp__os_thread_join(&pool->workers[i].thread);
+    return SP_OK;
+}
+
+void sp_pool_free(sp_pool *pool)
+{
+    if (!pool)
+        return;
+    sp_status status = sp_pool_shutdown(pool, SP_DRAIN);
+    assert(status == SP_OK);
+    (void)status;
+    sp__idle_destroy(&pool->idle);
+    sp__free(pool->workers);
+    sp__free(pool);
+}
+
+/* ------------------------------------------------------------- statistics */
+
+void sp_pool_get_stats(const sp_pool *pool, sp_pool_stats *ret_stats)
+{
+    sp_pool_stats stats = {.submitted = load_relaxed(&pool->submitted),
+                           .woken = load_relaxed(&pool->idle.woken)};
+    for (uint32_t i = 0; i < pool->n_workers; i++) {
+        const struct sp__worker *worker = &pool->workers[i];
+        stats.submitted += load_relaxed(&worker->submitted);
+        stats.executed += load_relaxed(&worker->executed);
+        stats.stolen += load_relaxed(&worker->stolen);
+        stats.injected += load_relaxed(&worker->injected);
+        stats.parked += load_relaxed(&worker->parked);
+        stats.loops += load_relaxed(&worker->joined);
+    }
+    *ret_stats = stats;
+}

@@ -1,0 +1,37 @@
+/*
+ * pool.h - what a pool is made of. The functions are in stealpool.h.
+ */
+#ifndef SP_SCHED_POOL_H
+#define SP_SCHED_POOL_H
+
+#include <stdint.h>
+
+#include "sched/idle.h"
+#include "sched/injector.h"
+#include "sched/region.h"
+#include "sched/worker.h"
+#include "stealpool.h"
+
+struct sp_pool {
+    struct sp__injector injector;
+    struct sp__regions regions;
+    struct sp__idle idle;
+
+    /* Constant after sp_pool_create(). */
+    SP_CACHE_ALIGNED struct sp__worker *workers;
+    uint32_t n_workers; /* in the table */
+    uint32_t n_started; /* of these, with a thread; the rest stay empty */
+
+    /* Shutdown: see pool.c. */
+    _Atomic(uint32_t) abandons; /* queued tasks are thrown away */
+    _Atomic(uint32_t) running;  /* workers that have not ended; waited on (X1) */
+    _Atomic(uint32_t) joined;   /* somebody joins, or has joined, the threads */
+
+    _Atomic(uint64_t) submitted; /* from outside; workers count their own */
+};
+
+/** There is a task or a region that an idle worker could take up. In doubt yes.
+ * The one function for searching and for the last look before sleep. */
+bool sp__pool_has_work(const sp_pool *pool);
+
+#endif /* SP_SCHED_POOL_H */

@@ -1,0 +1,92 @@
+#include "sched/region.h"
+
+#include "base/os.h"
+
+#define SPIN_NS 20000
+
+/* In a slot's `inside`, above the count: the owner sleeps on the word. */
+#define WAITER 0x80000000u
+
+static uint64_t bit_of(int slot)
+{
+    return (uint64_t)1 << slot;
+}
+
+static int take_slot(struct sp__regions *regions)
+{
+    uint64_t taken = load_relaxed(&regions->taken);
+    while (~taken) {
+        int slot = __builtin_ctzll(~taken);
+        /* acquire (R2): the slot is as its former owner left it. */
+        if (cas_weak_acquire(&regions->taken, &taken, taken | bit_of(slot)))
+            return slot;
+    }
+    return -1;
+}
+
+int sp__region_open(struct sp__regions *regions, sp__region_fn work, void *user)
+{
+    int slot = take_slot(regions);
+    if (slot < 0)
+        return -1;
+    regions->slots[slot].work = work;
+    regions->slots[slot].user = user;
+    /* release (R1): work and user, to those who join. seq-cst (S3): the load of
+     * `searching` that follows in sp__idle_notify() must not come first. */
+    fetch_or_seq_cst(&regions->open, bit_of(slot));
+    return slot;
+}
+
+void sp__region_exhaust(struct sp__regions *regions, int slot)
+{
+    if (load_relaxed(&regions->open) & bit_of(slot))
+        fetch_and_seq_cst(&regions->open, ~bit_of(slot));
+}
+
+static void wait_until_empty(_Atomic(uint32_t) *inside)
+{
+    if (load_seq_cst(inside) == 0)
+        return;
+    for (int64_t until = sp__os_now_ns() + SPIN_NS; sp__os_now_ns() < until;) {
+        if (load_seq_cst(inside) == 0)
+            return;
+        sp__os_pause();
+    }
+    uint32_t seen;
+    while ((seen = fetch_or_seq_cst(inside, WAITER)) & ~WAITER)
+        sp__os_wait(inside, seen | WAITER, SP__OS_NO_DEADLINE);
+    fetch_and_seq_cst(inside, ~WAITER);
+}
+
+void sp__region_close(struct sp__regions *regions, int slot)
+{
+    /* seq-cst (R1): close, then look who is inside. */
+    fetch_and_seq_cst(&regions->open, ~bit_of(slot));
+    wait_until_empty(&regions->slots[slot].inside);
+    /* release (R2): the next owner may write to the slot. */
+    fetch_and_seq_cst(&regions->taken, ~bit_of(slot));
+}
+
+static bool join(struct sp__regions *regions, int slot)
+{
+    struct sp__region_slot *region = &regions->slots[slot];
+    /* seq-cst (R1): count in, then look whether it is open. If it is, its
+     * owner - maybe a later one than we thought - will wait for us. */
+    fetch_add_seq_cst(&region->inside, 1u);
+    bool is_open = load_seq_cst(&regions->open) & bit_of(slot);
+    if (is_open)
+        region->work(region->user);
+    /* release (R1): what we did, to the owner who sees us gone. */
+    if (fetch_sub_seq_cst(&region->inside, 1u) == (WAITER | 1))
+        sp__os_wake_all(&region->inside);
+    return is_open;
+}
+
+bool sp__region_join_any(struct sp__regions *regions)
+{
+    uint64_t open = load_seq_cst(&regions->open);
+    for (; open; open &= open - 1)
+        if (join(regions, __builtin_ctzll(open)))
+            return true;
+    return false;
+}

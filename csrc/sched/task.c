@@ -1,0 +1,288 @@
+#include "sched/task.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+#include "base/os.h"
+#include "sched/completion.h"
+#include "sched/group.h"
+#include "sched/worker.h"
+
+_Static_assert(sizeof(_Atomic(uint32_t)) == sizeof(uint32_t) &&
+                   _Alignof(_Atomic(uint32_t)) == _Alignof(uint32_t),
+               "C and C++ would disagree on struct sp_task");
+
+static _Thread_local sp_task *current;
+
+static sp_phase phase_of(uint32_t state)
+{
+    return (sp_phase)(state & SP__TASK_PHASE);
+}
+
+static bool has_ended(uint32_t state)
+{
+    return phase_of(state) >= SP_DONE;
+}
+
+void sp_task_init(sp_task *task, sp_task_fn run, sp_release_fn release)
+{
+    *task = (sp_task){.run = run, .release = release};
+    store_relaxed(&task->state, SP_PENDING | SP__TASK_REF);
+    for (unsigned i = 0; i < SP_TICKETS; i++)
+        task->tickets[i].task = task;
+}
+
+sp_phase sp_task_phase(const sp_task *task)
+{
+    /* acquire (T1): what the task wrote, from the thread that ended it. */
+    return phase_of(load_acquire(&task->state));
+}
+
+/* ------------------------------------------------------------- references */
+
+void sp_task_ref(sp_task *task)
+{
+    fetch_add_relaxed(&task->state, SP__TASK_REF);
+}
+
+static void drop_last(sp_task *task)
+{
+    if (task->release)
+        task->release(task);
+}
+
+void sp_task_unref(sp_task *task)
+{
+    /* acq_rel (T2): the last one to drop sees what all others did before they
+     * dropped theirs, and may free. */
+    uint32_t old = fetch_sub_acq_rel(&task->state, SP__TASK_REF);
+    assert(old >= SP__TASK_REF);
+    if (old < 2 * SP__TASK_REF)
+        drop_last(task);
+}
+
+void sp__task_enqueue(sp_task *task)
+{
+    sp_task_ref(task);
+}
+
+/* ------------------------------------------------------------ transitions */
+
+bool sp__task_claim(sp_task *task)
+{
+    uint32_t state = load_relaxed(&task->state);
+    while (phase_of(state) == SP_PENDING)
+        /* acq_rel (T3): a waiter that runs the task itself reads the arguments
+         * which the submitter wrote; he need not have come through a queue. */
+        if (cas_weak_acq_rel(&task->state, &state, state | SP_RUNNING))
+            return true;
+    return false;
+}
+
+/*
+ * Tell whoever asked. `old` is the state that was replaced by an ended one, so
+ * nobody can ask any more. The task itself may be freed by now, except when a
+ * ticket is armed, for that one holds a reference.
+ */
+static void announce_end(sp_task *task, uint32_t old, sp_group *group)
+{
+    if (old & SP__TASK_WAITER)
+        sp__os_wake_all(&task->state);
+    for (unsigned i = 0; i < SP_TICKETS; i++)
+        if (old & SP__TASK_TICKET(i))
+            sp__completion_push(&task->tickets[i]);
+    if (group)
+        sp__group_leave(group);
+}
+
+/*
+ * running -> done; drops `refs` references in the same step. Everything needed
+ * afterwards is read before: after it the owner may free the task, be it on his
+ * stack.
+ */
+static void complete(sp_task *task, uint32_t refs)
+{
+    sp_group *group = task->group;
+    sp_release_fn release = task->release;
+
+    /* release (T1): the task's results, to whoever sees it done. acquire (T2):
+     * this may be the last reference. */
+    uint32_t old =
+        fetch_add_acq_rel(&task->state, (SP_DONE - SP_RUNNING) - refs * SP__TASK_REF);
+    assert(phase_of(old) == SP_RUNNING);
+    announce_end(task, old, group);
+    if (release && old < (refs + 1) * SP__TASK_REF && refs > 0)
+        release(task);
+}
+
+static void run(sp_task *task, uint32_t refs)
+{
+    sp_task *outer = sp__task_set_current(task);
+    task->run(task);
+    sp__task_set_current(outer);
+    complete(task, refs);
+}
+
+bool sp__task_execute(sp_task *task)
+{
+    if (!sp__task_claim(task)) {
+        sp_task_unref(task);
+        return false;
+    }
+    run(task, 1);
+    return true;
+}
+
+sp_status sp_task_run(sp_task *task)
+{
+    if (!sp__task_claim(task))
+        return SP_EDONE;
+    run(task, 0);
+    return SP_OK;
+}
+
+sp_status sp_task_cancel(sp_task *task)
+{
+    uint32_t state = load_relaxed(&task->state);
+    for (;;) {
+        if (has_ended(state))
+            return SP_EDONE;
+        bool runs = phase_of(state) == SP_RUNNING;
+        uint32_t next = state | (runs ? SP__TASK_STOP : (uint32_t)SP_CANCELLED);
+        sp_group *group = task->group;
+        /* acq_rel (T1): ends the task like complete() does. */
+        if (!cas_weak_acq_rel(&task->state, &state, next))
+            continue;
+        if (runs)
+            return SP_EBUSY;
+        announce_end(task, state, group);
+        return SP_OK;
+    }
+}
+
+void sp__task_throw_away(sp_task *task)
+{
+    sp_task_cancel(task);
+    sp_task_unref(task);
+}
+
+/* ---------------------------------------------------------------- waiting */
+
+/* Set a flag that is honoured when the task ends; false when it has ended. */
+static bool set_before_end(sp_task *task, uint32_t flag, uint32_t refs)
+{
+    uint32_t state = load_relaxed(&task->state);
+    for (;;) {
+        if (has_ended(state))
+            return false;
+        /* release (T3): a ticket's queue, read by whoever ends the task. */
+        uint32_t next = (state | flag) + refs * SP__TASK_REF;
+        if (cas_weak_acq_rel(&task->state, &state, next))
+            return true;
+    }
+}
+
+static sp_status ended_status(const sp_task *task)
+{
+    return sp_task_phase(task) == SP_CANCELLED ? SP_ECANCELLED : SP_OK;
+}
+
+/* True when the task ended within `spin_ns`. Yields now and then: the one who
+ * is to end it may need this very CPU. */
+static bool spin_until_end(const sp_task *task, int64_t spin_ns)
+{
+    int64_t until = sp__os_now_ns() + spin_ns;
+    do {
+        for (int i = 0; i < 16; i++) {
+            if (sp_task_phase(task) >= SP_DONE)
+                return true;
+            sp__os_pause();
+        }
+        sp__os_yield();
+    } while (sp__os_now_ns() < until);
+    return false;
+}
+
+static sp_status sleep_until_end(sp_task *task, int64_t deadline_ns)
+{
+    while (set_before_end(task, SP__TASK_WAITER, 0)) {
+        uint32_t state = load_relaxed(&task->state);
+        if (has_ended(state))
+            break;
+        switch (sp__os_wait(&task->state, state, deadline_ns)) {
+        case SP__OS_WOKEN:
+            break;
+        case SP__OS_TIMED_OUT:
+            return sp_task_phase(task) >= SP_DONE ? ended_status(task) : SP_ETIMEDOUT;
+        case SP__OS_INTERRUPTED:
+            return sp_task_phase(task) >= SP_DONE ? ended_status(task) : SP_EINTR;
+        }
+    }
+    return ended_status(task);
+}
+
+sp_status sp_task_wait(sp_task *task, int64_t timeout_ns, int64_t spin_ns)
+{
+    if (sp_task_phase(task) >= SP_DONE)
+        return ended_status(task);
+    if (timeout_ns == 0)
+        return SP_ETIMEDOUT;
+    int64_t deadline_ns = sp__os_deadline(timeout_ns);
+    if (sp__worker_current() && sp_task_run(task) == SP_OK)
+        return SP_OK;
+    if (spin_ns > 0) {
+        if (timeout_ns > 0 && spin_ns > timeout_ns)
+            spin_ns = timeout_ns;
+        if (spin_until_end(task, spin_ns))
+            return ended_status(task);
+    }
+    return sleep_until_end(task, deadline_ns);
+}
+
+/* ---------------------------------------------------------------- tickets */
+
+sp_status sp_task_notify(sp_task *task, unsigned ticket, sp_completion *queue)
+{
+    assert(ticket < SP_TICKETS);
+    uint32_t state = load_relaxed(&task->state);
+    if (has_ended(state))
+        return SP_EDONE;
+    if (state & SP__TASK_TICKET(ticket))
+        return SP_EBUSY;
+    task->tickets[ticket].queue = queue;
+    return set_before_end(task, SP__TASK_TICKET(ticket), 1) ? SP_OK : SP_EDONE;
+}
+
+sp_status sp_task_unnotify(sp_task *task, unsigned ticket)
+{
+    assert(ticket < SP_TICKETS);
+    uint32_t flag = SP__TASK_TICKET(ticket);
+    uint32_t state = load_relaxed(&task->state);
+    for (;;) {
+        if (has_ended(state))
+            return SP_EDONE;
+        assert(state & flag);
+        /* The caller has a reference of his own, so this is not the last. */
+        if (cas_weak_acq_rel(&task->state, &state, (state & ~flag) - SP__TASK_REF))
+            return SP_OK;
+    }
+}
+
+/* --------------------------------------------------------------- stopping */
+
+sp_task *sp__task_set_current(sp_task *task)
+{
+    sp_task *outer = current;
+    current = task;
+    return outer;
+}
+
+sp_task *sp__task_current(void)
+{
+    return current;
+}
+
+int sp_cancelled(void)
+{
+    return sp__task_is_stopped(current);
+}

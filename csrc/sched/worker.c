@@ -1,0 +1,251 @@
+#include "sched/worker.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+#include "base/random.h"
+#include "sched/injector.h"
+#include "sched/pool.h"
+#include "sched/task.h"
+
+/* Tasks from outside wait at most so many of a worker's own. Prime, so that it
+ * does not fall into step with a program's own period; Go and tokio use it. */
+#define INJECTOR_FIRST_EVERY 61
+
+#define INJECTOR_BATCH 32
+#define MIN_SEARCH_NS 1000
+#define PAUSES_PER_LOOK 32
+
+static _Thread_local struct sp__worker *current;
+
+struct sp__worker *sp__worker_current(void)
+{
+    return current;
+}
+
+void sp__worker_init(struct sp__worker *worker, sp_pool *pool, uint32_t index,
+                     int64_t keepalive_ns)
+{
+    worker->pool = pool;
+    worker->index = index;
+    worker->keepalive_ns = keepalive_ns;
+    worker->search_ns = keepalive_ns;
+    worker->random = index * 0x9e3779b97f4a7c15u + 1;
+    sp__deque_init(&worker->deque, 0);
+}
+
+/* A counter with one writer. */
+static void count(_Atomic(uint64_t) *counter, uint64_t n)
+{
+    store_relaxed(counter, load_relaxed(counter) + n);
+}
+
+/* ---------------------------------------------------------------- pushing */
+
+/* Move the older half of the deque to the injector, where all can get it. The
+ * owner takes from the top like a thief, for the bottom is the newest. */
+static void spill(struct sp__worker *worker)
+{
+    sp_task *newest = NULL;
+    sp_task *oldest = NULL;
+    for (int moved = 0; moved < SP_DEQUE_CAPACITY / 2;) {
+        sp_task *task;
+        enum sp__steal_result result = sp__deque_steal(&worker->deque, &task);
+        if (result == SP__STEAL_EMPTY)
+            break;
+        if (result == SP__STEAL_LOST)
+            continue;
+        task->next = newest;
+        newest = task;
+        if (!oldest)
+            oldest = task;
+        moved++;
+    }
+    if (newest)
+        sp__injector_spill(&worker->pool->injector, newest, oldest);
+}
+
+void sp__worker_push(struct sp__worker *worker, sp_task *const *tasks, size_t n)
+{
+    assert(worker == current);
+    for (size_t i = 0; i < n; i++)
+        while (!sp__deque_push(&worker->deque, tasks[i]))
+            spill(worker);
+    count(&worker->submitted, n);
+}
+
+/* ---------------------------------------------------------------- finding */
+
+static sp_task *take_injected(struct sp__worker *worker)
+{
+    sp_pool *pool = worker->pool;
+    sp_task *batch[INJECTOR_BATCH];
+    uint32_t stashed = load_relaxed(&pool->injector.stashed);
+    uint32_t share = stashed / pool->n_workers + 1;
+    uint32_t n;
+
+    if (share > INJECTOR_BATCH)
+        share = INJECTOR_BATCH;
+    if (sp__injector_take(&pool->injector, batch, share, &n) != SP__INJECT_TAKEN)
+        return NULL;
+    count(&worker->injected, n);
+    /* Newest first into the deque, so that pop() gives the oldest first. */
+    while (n > 1) {
+        n--;
+        if (!sp__deque_push(&worker->deque, batch[n])) {
+            for (uint32_t i = n; i > 0; i--)
+                batch[i]->next = i > 1 ? batch[i - 1] : NULL;
+            sp__injector_spill(&pool->injector, batch[n], batch[1]);
+            break;
+        }
+    }
+    return batch[0];
+}
+
+static sp_task *steal(struct sp__worker *worker)
+{
+    sp_pool *pool = worker->pool;
+    uint32_t n = pool->n_workers;
+    uint32_t start = sp__random_below(&worker->random, n);
+
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t victim = start + i < n ? start + i : start + i - n;
+        enum sp__steal_result result = SP__STEAL_LOST;
+        sp_task *task;
+        if (victim == worker->index)
+            continue;
+        while (result == SP__STEAL_LOST)
+            result = sp__deque_steal(&pool->workers[victim].deque, &task);
+        if (result == SP__STEAL_TAKEN) {
+            count(&worker->stolen, 1);
+            return task;
+        }
+    }
+    return NULL;
+}
+
+/* Own work first, for it is warm; then what came from outside; then others'. */
+static sp_task *find_task(struct sp__worker *worker)
+{
+    sp_task *task;
+    if (++worker->ticks % INJECTOR_FIRST_EVERY == 0 &&
+        (task = take_injected(worker)) != NULL)
+        return task;
+    if ((task = sp__deque_pop(&worker->deque)) != NULL)
+        return task;
+    if ((task = take_injected(worker)) != NULL)
+        return task;
+    return steal(worker);
+}
+
+static void execute(struct sp__worker *worker, sp_task *task)
+{
+    if (sp_unlikely(load_relaxed(&worker->pool->abandons)))
+        sp__task_throw_away(task);
+    else if (sp__task_execute(task))
+        count(&worker->executed, 1);
+}
+
+/* The last searcher found work: if there is more, it takes another worker. */
+static void end_search(struct sp__worker *worker, bool *is_searching)
+{
+    if (!*is_searching)
+        return;
+    *is_searching = false;
+    if (sp__idle_end_search(&worker->pool->idle) && sp__pool_has_work(worker->pool))
+        sp__idle_notify(&worker->pool->idle);
+}
+
+/* Take up one piece of work, if there is any. */
+static bool work(struct sp__worker *worker, bool *is_searching)
+{
+    sp_pool *pool = worker->pool;
+    /* A region's caller waits for it; a task may wait a little longer. */
+    if (sp__deque_is_empty(&worker->deque) && sp__region_is_open(&pool->regions)) {
+        end_search(worker, is_searching);
+        if (sp__region_join_any(&pool->regions)) {
+            count(&worker->joined, 1);
+            return true;
+        }
+    }
+    sp_task *task = find_task(worker);
+    if (!task)
+        return false;
+    end_search(worker, is_searching);
+    execute(worker, task);
+    return true;
+}
+
+/* ------------------------------------------------------------------ idling */
+
+/* Search for a while. True when there seems to be work. Looks seldom, so as not
+ * to take cache lines from those who are about to publish some. */
+static bool search(struct sp__worker *worker)
+{
+    int64_t until = sp__os_now_ns() + worker->search_ns;
+    do {
+        if (sp__pool_has_work(worker->pool))
+            return true;
+        for (int i = 0; i < PAUSES_PER_LOOK; i++)
+            sp__os_pause();
+        sp__os_yield();
+    } while (sp__os_now_ns() < until);
+    return false;
+}
+
+/* Searching that led to nothing gets shorter, down to almost none: an idle pool
+ * costs nothing, a busy one answers without a system call. */
+static void adapt_search(struct sp__worker *worker, bool found)
+{
+    int64_t next = found ? worker->search_ns * 2 : worker->search_ns / 2;
+    if (next > worker->keepalive_ns)
+        next = worker->keepalive_ns;
+    worker->search_ns = next < MIN_SEARCH_NS ? MIN_SEARCH_NS : next;
+}
+
+/* Announce, look a last time, park. On return the worker is searching. */
+static void sleep_unless_work(struct sp__worker *worker, bool is_searching)
+{
+    struct sp__idle *idle = &worker->pool->idle;
+    sp__idle_announce(idle, worker->index, is_searching);
+    bool awake = sp__pool_has_work(worker->pool) ||
+                 sp__injector_is_closed(&worker->pool->injector);
+    if (awake && sp__idle_withdraw(idle, worker->index))
+        return;
+    count(&worker->parked, 1);
+    sp__idle_park(idle, worker->index);
+}
+
+void sp__worker_run(void *arg)
+{
+    struct sp__worker *worker = current = arg;
+    sp_pool *pool = worker->pool;
+    bool is_searching = false;
+
+    for (;;) {
+        if (work(worker, &is_searching))
+            continue;
+        if (sp__injector_is_closed(&pool->injector)) {
+            if (!sp__pool_has_work(pool))
+                break;
+            sp__os_yield(); /* somebody else has the injector's lock */
+            continue;
+        }
+        if (!is_searching)
+            is_searching = sp__idle_start_search(&pool->idle);
+        if (is_searching && worker->keepalive_ns > 0) {
+            bool found = search(worker);
+            adapt_search(worker, found);
+            if (found)
+                continue;
+        }
+        sleep_unless_work(worker, is_searching);
+        is_searching = true;
+    }
+    if (is_searching)
+        sp__idle_end_search(&pool->idle);
+    current = NULL;
+    /* release (X1): all that this worker did, to whoever waits for its end. */
+    if (fetch_sub_acq_rel(&pool->running, 1u) == 1)
+        sp__os_wake_all(&pool->running);
+}

@@ -1,0 +1,53 @@
+/*
+ * worker.h - one pool thread: find a task, run it, idle.
+ */
+#ifndef SP_SCHED_WORKER_H
+#define SP_SCHED_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/os.h"
+#include "sched/deque.h"
+#include "stealpool.h"
+
+struct sp__worker {
+    struct sp__deque deque;
+
+    /* Constant after start. */
+    SP_CACHE_ALIGNED sp_pool *pool;
+    uint32_t index;
+    int64_t keepalive_ns;
+    struct sp__os_thread thread;
+
+    /* The worker's own. */
+    uint64_t random;
+    uint32_t ticks;    /* tasks looked for; every so often the injector is first */
+    int64_t search_ns; /* how long to search before parking; adapts */
+
+    /* Written by the worker, read by sp_pool_get_stats(). */
+    _Atomic(uint64_t) executed;
+    _Atomic(uint64_t) stolen;
+    _Atomic(uint64_t) injected;
+    _Atomic(uint64_t) parked;
+    _Atomic(uint64_t) joined;
+    _Atomic(uint64_t) submitted;
+};
+
+/** The calling thread's worker, of whatever pool; NULL outside of workers. */
+struct sp__worker *sp__worker_current(void);
+
+/** Prepare a worker in zeroed memory. */
+void sp__worker_init(struct sp__worker *worker, sp_pool *pool, uint32_t index,
+                     int64_t keepalive_ns);
+
+/** The thread's main function: returns once the pool is closed and nothing is
+ * queued any more. */
+void sp__worker_run(void *worker);
+
+/** The worker, in its own thread: queue tasks behind its deque's bottom; those
+ * that do not fit, and then half of the deque, go to the injector. */
+void sp__worker_push(struct sp__worker *worker, sp_task *const *tasks, size_t n);
+
+#endif /* SP_SCHED_WORKER_H */
