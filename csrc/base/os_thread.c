@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/os.h"
@@ -121,7 +122,8 @@ uint32_t sp__os_affinity_cpus(void)
             break;
     }
 #endif
-    return 1;
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 1 ? (uint32_t)online : 1;
 }
 
 #ifdef SP_CHAOS

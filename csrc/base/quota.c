@@ -153,7 +153,8 @@ uint32_t sp__quota_cpus(const char *root)
     /* A container sees its own cgroup mounted at the root of the hierarchy. */
     const char *below = group.path;
     size_t n = strlen(group.mount_root);
-    if (n > 1 && !strncmp(below, group.mount_root, n))
+    if (n > 1 && !strncmp(below, group.mount_root, n) &&
+        (below[n] == '/' || below[n] == '\0'))
         below += n;
     else if (n > 1)
         below = "";

@@ -162,7 +162,8 @@ int sp_on_worker(const sp_pool *pool);
  * atomic snapshot. */
 typedef struct sp_pool_stats {
     uint64_t submitted; /* tasks accepted */
-    uint64_t executed;  /* tasks run by workers */
+    uint64_t executed;  /* tasks run by workers; not those that the one who
+                           waited for them ran himself */
     uint64_t stolen;    /* of these, taken from another worker's deque */
     uint64_t injected;  /* of these, that came through the injector */
     uint64_t parked;    /* times a worker went to sleep */
@@ -356,7 +357,11 @@ typedef void (*sp_doorbell_fn)(void *user);
 sp_status sp_completion_create(sp_completion **ret_queue, sp_doorbell_fn ring,
                                void *user);
 
-/** No task may be armed with the queue any more, and it must be empty. */
+/**
+ * Free an empty queue with which no task is armed any more. The doorbell may
+ * still be ringing for a task that was drained: what it touches must live
+ * until the task's group has counted it out.
+ */
 void sp_completion_free(sp_completion *queue);
 
 /**
@@ -378,6 +383,12 @@ sp_status sp_task_unnotify(sp_task *task, unsigned ticket);
 
 /** True when there is nothing to take. A hint: it may be old news. */
 int sp_completion_is_empty(const sp_completion *queue);
+
+/**
+ * The consumer: sleep until there is something to take.
+ * @return SP_OK, SP_ETIMEDOUT or SP_EINTR.
+ */
+sp_status sp_completion_wait(sp_completion *queue, int64_t timeout_ns);
 
 /**
  * Take all that is there, oldest first; NULL when there is nothing. Walk it

@@ -126,7 +126,7 @@ static double run_first(struct loop *loop, intptr_t grain)
         run_piece(loop, done, piece);
         done += piece;
         spent = sp__os_now_ns() - start;
-        piece *= 2;
+        piece = done;
     } while (!grain && spent < MEASURABLE_NS && done < loop->n && !is_stopped(loop));
 
     double per_index = (double)spent / (double)done;
@@ -143,8 +143,11 @@ static double run_first(struct loop *loop, intptr_t grain)
 static void run_rest(struct loop *loop, double rest_ns)
 {
     sp_pool *pool = loop->pool;
+    /* Alone, too, a long loop goes in pieces: it asks between them whether to
+     * stop. */
+    if (rest_ns >= WORTH_SHARING_NS)
+        loop->share = PIECES_PER_THREAD * ((pool ? (intptr_t)pool->n_workers : 0) + 1);
     if (pool && rest_ns >= WORTH_SHARING_NS) {
-        loop->share = PIECES_PER_THREAD * ((intptr_t)pool->n_workers + 1);
         loop->slot = sp__region_open(&pool->regions, join_loop, loop);
         if (loop->slot >= 0 && rest_ns >= WORTH_WAKING_NS)
             sp__idle_notify(&pool->idle);

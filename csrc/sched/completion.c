@@ -5,12 +5,32 @@
 #include "base/atomics.h"
 #include "base/compiler.h"
 #include "base/memory.h"
+#include "base/os.h"
+
+/* In `newest`, whose other bits are then 0: the consumer sleeps on the word. */
+#define SLEEPER ((uintptr_t)1)
 
 struct sp_completion {
-    SP_CACHE_ALIGNED _Atomic(sp_ticket *) newest; /* publishes the tickets (C1) */
+    /* Newest ticket, or SLEEPER, or 0. Publishes the tickets (C1). */
+    SP_CACHE_ALIGNED _Atomic(uintptr_t) newest;
     SP_CACHE_ALIGNED sp_doorbell_fn ring;         /* constant */
     void *user;                                   /* constant */
 };
+
+static sp_ticket *ticket_of(uintptr_t newest)
+{
+    return (sp_ticket *)(newest & ~SLEEPER);
+}
+
+/* The half of `newest` that holds SLEEPER: a system call looks at 32 bits. */
+static _Atomic(uint32_t) *sleep_word(sp_completion *queue)
+{
+    char *newest = (char *)&queue->newest;
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    newest += sizeof(uintptr_t) - sizeof(uint32_t);
+#endif
+    return (_Atomic(uint32_t) *)(void *)newest;
+}
 
 sp_status sp_completion_create(sp_completion **ret_queue, sp_doorbell_fn ring,
                                void *user)
@@ -35,25 +55,47 @@ void sp__completion_push(sp_ticket *ticket)
     sp_completion *queue = ticket->queue;
     sp_doorbell_fn ring = queue->ring;
     void *user = queue->user;
-    sp_ticket *newest = load_relaxed(&queue->newest);
+    uintptr_t newest = load_relaxed(&queue->newest);
     do
-        ticket->next = newest;
+        ticket->next = ticket_of(newest);
     /* release (C1): the ticket, and with it the task's results, to drain(). */
-    while (!cas_weak_release(&queue->newest, &newest, ticket));
-    /* The ticket, its task and even the queue may be gone by now. */
-    if (!newest && ring)
+    while (!cas_weak_release(&queue->newest, &newest, (uintptr_t)ticket));
+    /* The ticket, its task and even the queue may be gone by now, so a sleeper
+     * is woken by address alone. */
+    if (newest & SLEEPER)
+        sp__os_wake_all(sleep_word(queue));
+    if (!ticket_of(newest) && ring)
         ring(user);
 }
 
 int sp_completion_is_empty(const sp_completion *queue)
 {
-    return load_relaxed(&queue->newest) == NULL;
+    return ticket_of(load_relaxed(&queue->newest)) == NULL;
+}
+
+sp_status sp_completion_wait(sp_completion *queue, int64_t timeout_ns)
+{
+    int64_t deadline_ns = sp__os_deadline(timeout_ns);
+    uintptr_t newest = 0;
+    for (;;) {
+        if (!cas_seq_cst(&queue->newest, &newest, SLEEPER) && ticket_of(newest))
+            return SP_OK;
+        switch (sp__os_wait(sleep_word(queue), SLEEPER, deadline_ns)) {
+        case SP__OS_WOKEN:
+            break;
+        case SP__OS_TIMED_OUT:
+            return sp_completion_is_empty(queue) ? SP_ETIMEDOUT : SP_OK;
+        case SP__OS_INTERRUPTED:
+            return sp_completion_is_empty(queue) ? SP_EINTR : SP_OK;
+        }
+        newest = 0;
+    }
 }
 
 sp_ticket *sp_completion_drain(sp_completion *queue)
 {
     /* acquire (C1). A push after this finds the queue empty and rings. */
-    sp_ticket *newest = exchange_acquire(&queue->newest, NULL);
+    sp_ticket *newest = ticket_of(exchange_acquire(&queue->newest, 0));
     sp_ticket *oldest = NULL;
     while (newest) {
         sp_ticket *next = newest->next;

@@ -34,6 +34,7 @@ void sp__group_leave(sp_group *group)
 
 sp_status sp_group_wait(sp_group *group, int64_t timeout_ns)
 {
+    assert(!sp_on_worker(NULL));
     int64_t deadline_ns = sp__os_deadline(timeout_ns);
     while (sp_group_unfinished(group) > 0) {
         uint32_t state = fetch_or_acq_rel(&group->unfinished, SP__GROUP_WAITER);

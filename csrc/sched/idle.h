@@ -8,7 +8,9 @@
  *
  * The rule that loses no wake-up: a submitter publishes his task, then looks at
  * `searching` and `sleepers`; a worker announces its sleep, then looks at the
- * queues. All four are seq-cst, so one of the two sees the other (S1, S2).
+ * queues. All four are seq-cst, so one of the two sees the other (S1, S2). A
+ * worker that moves tasks from one queue to another is a submitter, too: in its
+ * hands nobody sees them.
  *
  * I1  A bit in `sleepers` is cleared by the waker, who will unpark that worker,
  *     or by its owner. Whoever clears it counts the worker as searching.
@@ -63,7 +65,7 @@ bool sp__idle_start_search(struct sp__idle *idle);
 /**
  * Stop searching because work was found.
  * @return true for the last searcher, who must sp__idle_notify() if there is
- *         more work than he takes (I3).
+ *         more work than he takes: I3.
  */
 bool sp__idle_end_search(struct sp__idle *idle);
 

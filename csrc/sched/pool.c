@@ -4,11 +4,15 @@
  *   1. The injector is closed: one bit, in the word that submitters change, so
  *      a task is either accepted and will end, or refused.
  *   2. With SP_ABANDON `abandons` is set: from then on workers cancel what they
- *      take; the caller empties the queues too, for workers may be busy.
- *   3. All sleepers are woken. A worker ends when the injector is closed and it
- *      finds no work. What it has queued itself it has run by then.
- *   4. The last worker wakes those who wait on `running` (X1). One of them
- *      joins the threads.
+ *      take; the caller empties the queues too, for workers may be busy (X3).
+ *   3. All sleepers are woken, and work as ever: as long as one runs a task the
+ *      others stay, be it asleep, for that task may loop, or its worker may
+ *      have more tasks than it can run at once.
+ *   4. The pool is over when it is closed, nothing is queued, and no worker was
+ *      awake while that was looked at (X2). The last worker to fall asleep
+ *      notices, and wakes the others to end.
+ *   5. The last worker to end wakes those who wait on `running` (X1). One of
+ *      them joins the threads.
  */
 #include "sched/pool.h"
 
@@ -22,6 +26,11 @@
 
 #define DEFAULT_KEEPALIVE_NS 50000
 #define NAME_BYTES 32
+
+/* In `awake`: the lower half counts the workers that are not asleep, the upper
+ * half how often one woke up. */
+#define AWAKE_COUNT 0xffffffffu
+#define WOKE_UP ((uint64_t)1 << 32)
 
 /* ----------------------------------------------------------------- create */
 
@@ -58,6 +67,7 @@ static uint32_t start_workers(sp_pool *pool, uint32_t wanted,
 static void count_started(sp_pool *pool, uint32_t wanted, uint32_t started)
 {
     fetch_sub_acq_rel(&pool->running, wanted - started);
+    fetch_sub_seq_cst(&pool->awake, (uint64_t)(wanted - started));
     pool->n_started = started;
 }
 
@@ -67,8 +77,10 @@ sp_status sp_pool_create(sp_pool **ret_pool, const sp_pool_options *options)
     if (!options)
         options = &defaults;
     uint32_t wanted = options->workers ? options->workers : sp_usable_cpus();
-    if (wanted > SP_MAX_WORKERS)
+    if (options->workers > SP_MAX_WORKERS)
         return SP_EINVAL;
+    if (wanted > SP_MAX_WORKERS)
+        wanted = SP_MAX_WORKERS;
 
     sp_status status = SP_ENOMEM;
     sp_pool *pool = sp__alloc(sizeof *pool);
@@ -83,6 +95,7 @@ sp_status sp_pool_create(sp_pool **ret_pool, const sp_pool_options *options)
 
     pool->n_workers = wanted;
     store_relaxed(&pool->running, wanted);
+    store_relaxed(&pool->awake, wanted);
     uint32_t started = start_workers(pool, wanted, options);
     count_started(pool, wanted, started);
     if (started == 0) {
@@ -142,11 +155,12 @@ static bool push_from_outside(sp_pool *pool, sp_task *const *tasks, size_t n)
     return true;
 }
 
-/* The pool refused: nothing must have happened. */
+/* The pool refused: nothing must have happened. A task that was cancelled before
+ * has left its group already. */
 static void take_back(sp_task *const *tasks, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (tasks[i]->group)
+        if (tasks[i]->group && sp_task_phase(tasks[i]) == SP_PENDING)
             sp__group_leave(tasks[i]->group);
         tasks[i]->group = NULL;
         sp_task_unref(tasks[i]);
@@ -180,6 +194,34 @@ sp_status sp_submit(sp_pool *pool, sp_task *task)
 
 /* --------------------------------------------------------------- shutdown */
 
+void sp__pool_worker_sleeps(sp_pool *pool)
+{
+    /* seq-cst (X2): after its last look into its hands and its deque. */
+    fetch_sub_seq_cst(&pool->awake, (uint64_t)1);
+}
+
+void sp__pool_worker_wakes(sp_pool *pool)
+{
+    /* seq-cst (X2): before it takes anything. */
+    fetch_add_seq_cst(&pool->awake, WOKE_UP + 1);
+}
+
+bool sp__pool_is_over(sp_pool *pool)
+{
+    if (load_seq_cst(&pool->is_over))
+        return true;
+    /* seq-cst (X2): as `awake` is the same before and after the look, nobody
+     * was awake meanwhile, so no task was on its way from queue to queue. */
+    uint64_t awake = load_seq_cst(&pool->awake);
+    if (awake & AWAKE_COUNT || !sp__injector_is_closed(&pool->injector) ||
+        sp__pool_has_work(pool) || load_seq_cst(&pool->awake) != awake)
+        return false;
+    /* seq-cst (S4): before the look at `sleepers`. */
+    store_seq_cst(&pool->is_over, 1u);
+    sp__idle_notify_all(&pool->idle);
+    return true;
+}
+
 /* Cancel what lies in the queues, from any thread. */
 static void throw_away_queued(sp_pool *pool)
 {
@@ -204,7 +246,8 @@ void sp_pool_close(sp_pool *pool, sp_shutdown_mode mode)
 {
     sp__injector_close(&pool->injector);
     if (mode == SP_ABANDON) {
-        store_relaxed(&pool->abandons, 1u);
+        /* seq-cst (X3): before our look at the queues. */
+        store_seq_cst(&pool->abandons, 1u);
         throw_away_queued(pool);
     }
     sp__idle_notify_all(&pool->idle);

@@ -23,7 +23,9 @@ struct sp_pool {
     uint32_t n_started; /* of these, with a thread; the rest stay empty */
 
     /* Shutdown: see pool.c. */
-    _Atomic(uint32_t) abandons; /* queued tasks are thrown away */
+    _Atomic(uint64_t) awake;    /* workers that may hold a task; wake-ups (X2) */
+    _Atomic(uint32_t) is_over;  /* nothing will ever be queued again (X2) */
+    _Atomic(uint32_t) abandons; /* queued tasks are thrown away (X3) */
     _Atomic(uint32_t) running;  /* workers that have not ended; waited on (X1) */
     _Atomic(uint32_t) joined;   /* somebody joins, or has joined, the threads */
 
@@ -33,5 +35,17 @@ struct sp_pool {
 /** There is a task or a region that an idle worker could take up. In doubt yes.
  * The one function for searching and for the last look before sleep. */
 bool sp__pool_has_work(const sp_pool *pool);
+
+/** A worker has no task in its hands or its deque, and announces its sleep. */
+void sp__pool_worker_sleeps(sp_pool *pool);
+
+/** The reverse, before it takes up anything. */
+void sp__pool_worker_wakes(sp_pool *pool);
+
+/**
+ * A worker that has announced its sleep: has the pool run dry after it was
+ * closed? The first to notice wakes all others, who then see it, too.
+ */
+bool sp__pool_is_over(sp_pool *pool);
 
 #endif /* SP_SCHED_POOL_H */

@@ -115,6 +115,11 @@ static void complete(sp_task *task, uint32_t refs)
         release(task);
 }
 
+void sp__task_complete(sp_task *task)
+{
+    complete(task, 0);
+}
+
 static void run(sp_task *task, uint32_t refs)
 {
     sp_task *outer = sp__task_set_current(task);
@@ -141,32 +146,21 @@ sp_status sp_task_run(sp_task *task)
     return SP_OK;
 }
 
-sp_status sp_task_cancel(sp_task *task)
+/* pending -> cancelled; false when it was not pending. The caller has a
+ * reference. */
+static bool cancel_pending(sp_task *task)
 {
     uint32_t state = load_relaxed(&task->state);
-    for (;;) {
-        if (has_ended(state))
-            return SP_EDONE;
-        bool runs = phase_of(state) == SP_RUNNING;
-        uint32_t next = state | (runs ? SP__TASK_STOP : (uint32_t)SP_CANCELLED);
+    while (phase_of(state) == SP_PENDING) {
         sp_group *group = task->group;
         /* acq_rel (T1): ends the task like complete() does. */
-        if (!cas_weak_acq_rel(&task->state, &state, next))
+        if (!cas_weak_acq_rel(&task->state, &state, state | SP_CANCELLED))
             continue;
-        if (runs)
-            return SP_EBUSY;
         announce_end(task, state, group);
-        return SP_OK;
+        return true;
     }
+    return false;
 }
-
-void sp__task_throw_away(sp_task *task)
-{
-    sp_task_cancel(task);
-    sp_task_unref(task);
-}
-
-/* ---------------------------------------------------------------- waiting */
 
 /* Set a flag that is honoured when the task ends; false when it has ended. */
 static bool set_before_end(sp_task *task, uint32_t flag, uint32_t refs)
@@ -182,6 +176,22 @@ static bool set_before_end(sp_task *task, uint32_t flag, uint32_t refs)
     }
 }
 
+sp_status sp_task_cancel(sp_task *task)
+{
+    if (cancel_pending(task))
+        return SP_OK;
+    return set_before_end(task, SP__TASK_STOP, 0) ? SP_EBUSY : SP_EDONE;
+}
+
+void sp__task_throw_away(sp_task *task)
+{
+    /* Its waiter may be running it: that one is not asked to stop. */
+    cancel_pending(task);
+    sp_task_unref(task);
+}
+
+/* ---------------------------------------------------------------- waiting */
+
 static sp_status ended_status(const sp_task *task)
 {
     return sp_task_phase(task) == SP_CANCELLED ? SP_ECANCELLED : SP_OK;
@@ -191,7 +201,7 @@ static sp_status ended_status(const sp_task *task)
  * is to end it may need this very CPU. */
 static bool spin_until_end(const sp_task *task, int64_t spin_ns)
 {
-    int64_t until = sp__os_now_ns() + spin_ns;
+    int64_t until = sp__os_deadline(spin_ns);
     do {
         for (int i = 0; i < 16; i++) {
             if (sp_task_phase(task) >= SP_DONE)

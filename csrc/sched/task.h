@@ -47,6 +47,12 @@ void sp__task_enqueue(sp_task *task);
 bool sp__task_claim(sp_task *task);
 
 /**
+ * End a task that the caller claimed and ran by other means than its `run`.
+ * The queue's reference, if there is one, stays.
+ */
+void sp__task_complete(sp_task *task);
+
+/**
  * What a worker does with a task from a queue: run it if it can be claimed,
  * and drop the queue's reference. The task may be gone on return.
  * @return whether it was run here.

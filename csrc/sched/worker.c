@@ -12,7 +12,9 @@
  * does not fall into step with a program's own period; Go and tokio use it. */
 #define INJECTOR_FIRST_EVERY 61
 
-#define INJECTOR_BATCH 32
+/* Fits into an empty deque, so that the order is kept. */
+#define INJECTOR_BATCH (SP_DEQUE_CAPACITY < 64 ? SP_DEQUE_CAPACITY / 2 : 32)
+
 #define MIN_SEARCH_NS 1000
 #define PAUSES_PER_LOOK 32
 
@@ -76,6 +78,20 @@ void sp__worker_push(struct sp__worker *worker, sp_task *const *tasks, size_t n)
 
 /* ---------------------------------------------------------------- finding */
 
+/* Queue tasks from the injector, oldest first in `tasks`: newest first into the
+ * deque, so that pop() gives the oldest. Those that do not fit go back. */
+static void push_injected(struct sp__worker *worker, sp_task **tasks, uint32_t n)
+{
+    for (; n > 0; n--) {
+        if (sp__deque_push(&worker->deque, tasks[n - 1]))
+            continue;
+        for (uint32_t i = n - 1; i > 0; i--)
+            tasks[i]->next = tasks[i - 1];
+        sp__injector_spill(&worker->pool->injector, tasks[n - 1], tasks[0]);
+        return;
+    }
+}
+
 static sp_task *take_injected(struct sp__worker *worker)
 {
     sp_pool *pool = worker->pool;
@@ -89,16 +105,11 @@ static sp_task *take_injected(struct sp__worker *worker)
     if (sp__injector_take(&pool->injector, batch, share, &n) != SP__INJECT_TAKEN)
         return NULL;
     count(&worker->injected, n);
-    /* Newest first into the deque, so that pop() gives the oldest first. */
-    while (n > 1) {
-        n--;
-        if (!sp__deque_push(&worker->deque, batch[n])) {
-            for (uint32_t i = n; i > 0; i--)
-                batch[i]->next = i > 1 ? batch[i - 1] : NULL;
-            sp__injector_spill(&pool->injector, batch[n], batch[1]);
-            break;
-        }
-    }
+    push_injected(worker, batch + 1, n - 1);
+    /* While we moved the others nobody could see them, so somebody may have
+     * gone to sleep: this is one more publication. */
+    if (n > 1 || !sp__injector_is_empty(&pool->injector))
+        sp__idle_notify(&pool->idle);
     return batch[0];
 }
 
@@ -135,12 +146,17 @@ static sp_task *find_task(struct sp__worker *worker)
         return task;
     if ((task = take_injected(worker)) != NULL)
         return task;
-    return steal(worker);
+    if ((task = steal(worker)) != NULL)
+        return task;
+    if (!sp__injector_is_empty(&worker->pool->injector))
+        sp__os_yield(); /* somebody else has its lock */
+    return NULL;
 }
 
 static void execute(struct sp__worker *worker, sp_task *task)
 {
-    if (sp_unlikely(load_relaxed(&worker->pool->abandons)))
+    /* seq-cst (X3): after what we took along with this one was published. */
+    if (sp_unlikely(load_seq_cst(&worker->pool->abandons)))
         sp__task_throw_away(task);
     else if (sp__task_execute(task))
         count(&worker->executed, 1);
@@ -156,21 +172,28 @@ static void end_search(struct sp__worker *worker, bool *is_searching)
         sp__idle_notify(&worker->pool->idle);
 }
 
-/* Take up one piece of work, if there is any. */
+static bool join_region(struct sp__worker *worker, bool *is_searching)
+{
+    if (!sp__region_is_open(&worker->pool->regions))
+        return false;
+    end_search(worker, is_searching);
+    if (!sp__region_join_any(&worker->pool->regions))
+        return false;
+    count(&worker->joined, 1);
+    return true;
+}
+
+/* Take up one piece of work, if there is any. A region's caller waits for it, a
+ * task may wait a little longer: but only for one region. */
 static bool work(struct sp__worker *worker, bool *is_searching)
 {
-    sp_pool *pool = worker->pool;
-    /* A region's caller waits for it; a task may wait a little longer. */
-    if (sp__deque_is_empty(&worker->deque) && sp__region_is_open(&pool->regions)) {
-        end_search(worker, is_searching);
-        if (sp__region_join_any(&pool->regions)) {
-            count(&worker->joined, 1);
-            return true;
-        }
-    }
+    bool region_first = !worker->was_in_region && sp__deque_is_empty(&worker->deque);
+    worker->was_in_region = region_first && join_region(worker, is_searching);
+    if (worker->was_in_region)
+        return true;
     sp_task *task = find_task(worker);
     if (!task)
-        return false;
+        return !region_first && join_region(worker, is_searching);
     end_search(worker, is_searching);
     execute(worker, task);
     return true;
@@ -203,17 +226,21 @@ static void adapt_search(struct sp__worker *worker, bool found)
     worker->search_ns = next < MIN_SEARCH_NS ? MIN_SEARCH_NS : next;
 }
 
-/* Announce, look a last time, park. On return the worker is searching. */
-static void sleep_unless_work(struct sp__worker *worker, bool is_searching)
+/* Announce, look a last time, park. True: the worker is searching again. False:
+ * the pool is over. */
+static bool sleep_unless_work(struct sp__worker *worker, bool is_searching)
 {
-    struct sp__idle *idle = &worker->pool->idle;
-    sp__idle_announce(idle, worker->index, is_searching);
-    bool awake = sp__pool_has_work(worker->pool) ||
-                 sp__injector_is_closed(&worker->pool->injector);
-    if (awake && sp__idle_withdraw(idle, worker->index))
-        return;
-    count(&worker->parked, 1);
-    sp__idle_park(idle, worker->index);
+    sp_pool *pool = worker->pool;
+    sp__pool_worker_sleeps(pool);
+    sp__idle_announce(&pool->idle, worker->index, is_searching);
+    if (sp__pool_is_over(pool))
+        return false;
+    if (!sp__pool_has_work(pool) || !sp__idle_withdraw(&pool->idle, worker->index)) {
+        count(&worker->parked, 1);
+        sp__idle_park(&pool->idle, worker->index);
+    }
+    sp__pool_worker_wakes(pool);
+    return true;
 }
 
 void sp__worker_run(void *arg)
@@ -225,12 +252,6 @@ void sp__worker_run(void *arg)
     for (;;) {
         if (work(worker, &is_searching))
             continue;
-        if (sp__injector_is_closed(&pool->injector)) {
-            if (!sp__pool_has_work(pool))
-                break;
-            sp__os_yield(); /* somebody else has the injector's lock */
-            continue;
-        }
         if (!is_searching)
             is_searching = sp__idle_start_search(&pool->idle);
         if (is_searching && worker->keepalive_ns > 0) {
@@ -239,11 +260,10 @@ void sp__worker_run(void *arg)
             if (found)
                 continue;
         }
-        sleep_unless_work(worker, is_searching);
+        if (!sleep_unless_work(worker, is_searching))
+            break;
         is_searching = true;
     }
-    if (is_searching)
-        sp__idle_end_search(&pool->idle);
     current = NULL;
     /* release (X1): all that this worker did, to whoever waits for its end. */
     if (fetch_sub_acq_rel(&pool->running, 1u) == 1)

@@ -25,6 +25,7 @@ struct sp__worker {
     uint64_t random;
     uint32_t ticks;    /* tasks looked for; every so often the injector is first */
     int64_t search_ns; /* how long to search before parking; adapts */
+    bool was_in_region; /* the last thing it took up; so tasks are next */
 
     /* Written by the worker, read by sp_pool_get_stats(). */
     _Atomic(uint64_t) executed;
@@ -42,8 +43,7 @@ struct sp__worker *sp__worker_current(void);
 void sp__worker_init(struct sp__worker *worker, sp_pool *pool, uint32_t index,
                      int64_t keepalive_ns);
 
-/** The thread's main function: returns once the pool is closed and nothing is
- * queued any more. */
+/** The thread's main function: returns once the pool is over. */
 void sp__worker_run(void *worker);
 
 /** The worker, in its own thread: queue tasks behind its deque's bottom; those

@@ -1,0 +1,165 @@
+"""Built-in kernels on numbers.
+
+Called as they stand, they are split over ``executor`` (by default the process's native
+pool) and the calling thread takes part; submitted to an executor, a call runs on one
+worker. Both run without the GIL.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.polynomial import Polynomial
+
+from . import _core
+from ._core import Builtin, Kernel
+from .executor import Executor, default_executor
+
+__all__ = ["integrate"]
+
+Integrand: TypeAlias = (
+    Callable[[float], float] | Kernel | Polynomial | np.poly1d | np.ufunc
+)
+
+# Functions that have vectorised native code, by the objects that users know them by.
+_MATH: dict[Any, str] = {
+    function: name
+    for name in ("cos", "sin", "exp", "log", "sqrt")
+    for function in (getattr(math, name), getattr(np, name))
+}
+
+_MAX_COEFFICIENTS = 64
+_MAX_POINTS = 2**53
+
+
+def _native_integrand(f: Any) -> Any:
+    """What _core.plan_integrate() takes, or None for a Python callable."""
+    if isinstance(f, Kernel):
+        if f.signature not in ("float64 (float64)", "float64 (float64, void *)"):
+            raise ValueError(
+                f"integrate needs a kernel 'double (double)', got {f.name} with the "
+                f"signature {f.signature!r}"
+            )
+        return f
+    if isinstance(f, np.poly1d):
+        return _coefficients(f, f.coeffs[::-1])
+    if isinstance(f, Polynomial):
+        if tuple(f.domain) != tuple(f.window):
+            f = f.convert(domain=f.window)
+        return _coefficients(f, f.coef)
+    try:
+        name = _MATH.get(f)
+    except TypeError:  # not hashable, so not one of them
+        name = None
+    if name is None and not callable(f):
+        raise TypeError(
+            f"cannot integrate {type(f).__name__} {f!r:.60}: expected a function of one "
+            "float, a Kernel 'double (double)', or a NumPy polynomial"
+        )
+    return name
+
+
+def _coefficients(f: Any, coefficients: Any) -> Any:
+    values = [float(c) for c in np.asarray(coefficients, dtype=float)]
+    if len(values) > _MAX_COEFFICIENTS:
+        return None  # beyond the native code; f is callable
+    return values
+
+
+def _checked(a: Any, b: Any, n_iter: Any) -> tuple[float, float, int]:
+    limits = []
+    for name, value in (("a", a), ("b", b)):
+        limit = float(value)
+        if not math.isfinite(limit):
+            raise ValueError(
+                f"the limits of integration must be finite, got {name}={value!r}; "
+                "substitute the variable to map an infinite range to a finite one"
+            )
+        limits.append(limit)
+    try:
+        n = n_iter.__index__()
+    except AttributeError:
+        raise TypeError(
+            f"n_iter must be an integer, got {type(n_iter).__name__} {n_iter!r:.60}"
+        ) from None
+    if not 1 <= n <= _MAX_POINTS:
+        raise ValueError(f"n_iter must be from 1 to 2**53 points, got {n}")
+    return limits[0], limits[1], n
+
+
+def _integrate_python(
+    f: Callable[[float], float], a: float, b: float, n_iter: int
+) -> float:
+    step = (b - a) / n_iter
+    return math.fsum(f(a + i * step) for i in range(n_iter)) * step
+
+
+def _integrate(
+    f: Integrand,
+    a: float,
+    b: float,
+    *,
+    n_iter: int = 1000,
+    executor: Executor | None = None,
+) -> float:
+    """Integrate a function by the left rectangle rule.
+
+    ``sum(f(a + i * h) for i in range(n_iter)) * h`` with ``h = (b - a) / n_iter``.
+
+    Parameters
+    ----------
+    f : callable
+        ``cos``, ``sin``, ``exp``, ``log`` or ``sqrt`` of :mod:`math` or :mod:`numpy`,
+        a ``numpy.polynomial.Polynomial`` or ``numpy.poly1d`` of a degree below 64:
+        vectorised native code. A Kernel ``double (double)``: native code, called point
+        by point. Any other function of one float: Python code, under the GIL.
+    a, b : float
+        Limits, finite; ``a > b`` gives the negative of the integral from `b` to `a`.
+    n_iter : int, optional
+        Number of points.
+    executor : Executor, optional
+        Over whose native pool to split the work; by default the process's own.
+
+    Returns
+    -------
+    float
+        The sum. It does not depend on the number of workers, to the last bit.
+
+    Raises
+    ------
+    ValueError
+        For infinite or NaN limits, ``n_iter < 1``, or a kernel of another signature.
+    TypeError
+        If `f` cannot be integrated.
+
+    Notes
+    -----
+    The sum is compensated (A. Neumaier, "Rundungsfehleranalyse einiger Verfahren zur
+    Summation endlicher Summen", ZAMM 54, 1974).
+
+    Examples
+    --------
+    >>> import math
+    >>> from stealpool.kernels import integrate
+    >>> round(integrate(math.cos, 0.0, math.pi / 2, n_iter=10**6), 5)
+    1.0
+    """
+    plan = _plan_integrate(f, a, b, n_iter=n_iter)
+    if plan is None:
+        return _integrate_python(f, *_checked(a, b, n_iter))
+    return plan.run(executor if executor is not None else default_executor())
+
+
+def _plan_integrate(
+    f: Any, a: Any, b: Any, *, n_iter: Any = 1000, executor: Any = None
+) -> Any:
+    native = _native_integrand(f)
+    limits = _checked(a, b, n_iter)
+    return None if native is None else _core.plan_integrate(native, *limits)
+
+
+_integrate.__name__ = _integrate.__qualname__ = "integrate"
+integrate = Builtin(_integrate, _plan_integrate)

@@ -1,0 +1,108 @@
+# cython: language_level=3, embedsignature=False
+"""The extension module of stealpool: mechanism, no policy.
+
+One module, because each extension that linked the C core would have a pool of its
+own. It is put together from parts, in the order of what needs what:
+
+errors      a status becomes an exception
+buffers     arrays that a task uses
+kernel      a C function, its arguments, its result
+home        an executor's pool, group and counters
+drainer     ended tasks that nobody waits for
+future      the Future
+lane        running a Python callable
+waiting     for many futures
+executor    submit, submit_many
+plans       the built-in kernels
+process     facts, fork, exit
+native_api  what Cython code can cimport
+"""
+cimport cython
+from cpython.buffer cimport (
+    PyBUF_FULL_RO,
+    PyBuffer_IsContiguous,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.pycapsule cimport (
+    PyCapsule_CheckExact,
+    PyCapsule_GetContext,
+    PyCapsule_GetName,
+    PyCapsule_GetPointer,
+)
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdint cimport (
+    int8_t,
+    int16_t,
+    int32_t,
+    int64_t,
+    intptr_t,
+    uint8_t,
+    uint16_t,
+    uint32_t,
+    uint64_t,
+    uintptr_t,
+)
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+
+from cell_c cimport *
+from stealpool_c cimport *
+
+import concurrent.futures as _cf
+import sys as _sys
+import sysconfig as _sysconfig
+from concurrent.futures import CancelledError as _CancelledError
+from concurrent.futures import Future as _StdFuture
+from concurrent.futures import TimeoutError as _TimeoutError
+from concurrent.futures.thread import BrokenThreadPool
+from functools import update_wrapper as _update_wrapper
+from operator import index as _index
+from threading import Condition as _Condition
+from threading import Thread as _Thread
+from threading import get_ident as _get_ident
+from threading import local as _thread_local
+from threading import main_thread as _main_thread
+from weakref import WeakSet as _WeakSet
+
+cdef extern from "base/os.h" nogil:
+    int64_t sp__os_now_ns()
+    uint32_t sp__os_affinity_cpus()
+
+cdef extern from *:
+    """
+    /* type.__new__(type), without looking it up and without __init__: what a submit
+     * makes its Future with. */
+    static PyObject *new_without_init(PyObject *type, PyObject *no_args)
+    {
+        return ((PyTypeObject *)type)->tp_new((PyTypeObject *)type, no_args, NULL);
+    }
+    """
+    object new_without_init(object type, object no_args)
+
+cdef extern from "build.h":
+    const char *SP_VERSION
+    const char *SP_COMPILER
+    const char *SP_BUILD_TYPE
+
+__version__ = SP_VERSION.decode()
+
+cdef object _LOGGER = _cf._base.LOGGER
+
+include "errors.pxi"
+include "buffers.pxi"
+include "kernel.pxi"
+include "home.pxi"
+include "drainer.pxi"
+include "future.pxi"
+include "lane.pxi"
+include "waiting.pxi"
+include "executor.pxi"
+include "plans.pxi"
+include "process.pxi"
+include "native_api.pxi"
+
+open_queues()
+count_spinning_cpus()

@@ -1,0 +1,271 @@
+#define _POSIX_C_SOURCE 200809L
+
+#include "cell.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/os.h"
+#include "sched/task.h"
+
+/* One run in so many is timed, when runs are timed at all. */
+#define TIMED_EVERY 16
+
+/* ------------------------------------------------------------------ making */
+
+static void free_cell(sp_task *task)
+{
+    struct sp_cell *cell = sp_cell_of(task);
+    free(cell->message);
+    free(cell);
+}
+
+static void call(struct sp_cell *cell)
+{
+    struct sp_callee *callee = cell->callee;
+    cell->value = sp__call(callee->function, callee->shape, cell->words);
+    if (callee->returns_status)
+        cell->error = (int32_t)cell->value.integer;
+}
+
+static void call_timed(struct sp_cell *cell)
+{
+    struct sp_callee *callee = cell->callee;
+    if (fetch_add_relaxed(&callee->samples, 1u) % TIMED_EVERY != 0) {
+        call(cell);
+        return;
+    }
+    int64_t start = sp__os_now_ns();
+    call(cell);
+    int64_t took = sp__os_now_ns() - start;
+    uint32_t ns = took > UINT32_MAX ? UINT32_MAX : (uint32_t)took;
+    if (ns >= load_relaxed(&callee->slowest_ns))
+        store_relaxed(&callee->slowest_ns, ns + 1);
+}
+
+static void run_cell(sp_task *task)
+{
+    struct sp_cell *cell = sp_cell_of(task);
+    if (cell->plan)
+        cell->error = cell->plan(cell->words, &cell->value);
+    else if (cell->home && cell->home->times_kernels)
+        call_timed(cell);
+    else
+        call(cell);
+    if (cell->error) {
+        const char *words = sp_take_failure();
+        /* Without memory the code alone has to do. */
+        cell->message = *words ? strdup(words) : NULL;
+    }
+}
+
+static struct sp_cell *make(size_t bytes_of_words)
+{
+    if (bytes_of_words > SIZE_MAX - sizeof(struct sp_cell))
+        return NULL;
+    struct sp_cell *cell = malloc(sizeof *cell + bytes_of_words);
+    if (!cell)
+        return NULL;
+    memset(cell, 0, sizeof *cell);
+    sp_task_init(&cell->task, run_cell, free_cell);
+    return cell;
+}
+
+struct sp_cell *sp_cell_for_call(struct sp_callee *callee)
+{
+    size_t n = (size_t)callee->shape.integers + callee->shape.floats;
+    struct sp_cell *cell = make(n * sizeof(union sp__word));
+    if (!cell)
+        return NULL;
+    memset(cell->words, 0, n * sizeof(union sp__word));
+    cell->callee = callee;
+    return cell;
+}
+
+struct sp_cell *sp_cell_for_plan(sp_plan_fn plan, size_t size)
+{
+    struct sp_cell *cell = make(size);
+    if (cell)
+        cell->plan = plan;
+    return cell;
+}
+
+struct sp_cell *sp_cell_for_callable(void)
+{
+    return make(0);
+}
+
+void sp_cell_run_inline(struct sp_cell *cell)
+{
+    sp_task_run(&cell->task);
+}
+
+bool sp_cell_claim(struct sp_cell *cell)
+{
+    return sp__task_claim(&cell->task);
+}
+
+void sp_cell_finish(struct sp_cell *cell)
+{
+    sp__task_complete(&cell->task);
+}
+
+/* ------------------------------------------------------------------- homes */
+
+/* Held for a few instructions, by threads that have the GIL where there is one. */
+static void lock(struct sp_home *home)
+{
+    uint32_t unlocked = 0;
+    /* acquire (H1): the list. */
+    while (!cas_weak_acquire(&home->lock, &unlocked, 1)) {
+        unlocked = 0;
+        sp__os_yield();
+    }
+}
+
+static void unlock(struct sp_home *home)
+{
+    store_release(&home->lock, 0); /* (H1) */
+}
+
+void sp_home_init(struct sp_home *home)
+{
+    sp_group_init(&home->group);
+}
+
+void sp_cell_join(struct sp_cell *cell, struct sp_home *home)
+{
+    cell->home = home;
+    sp_group_add(&home->group, &cell->task);
+    lock(home);
+    cell->after = home->cells;
+    if (cell->after)
+        cell->after->before = cell;
+    home->cells = cell;
+    unlock(home);
+}
+
+void *sp_cell_settle(struct sp_cell *cell)
+{
+    struct sp_home *home = cell->home;
+    if (!home) { /* never joined: the caller's alone */
+        void *keep = cell->keep;
+        cell->keep = NULL;
+        return keep;
+    }
+    lock(home);
+    void *keep = cell->keep;
+    if (keep) {
+        cell->keep = NULL;
+        if (cell->before)
+            cell->before->after = cell->after;
+        else
+            home->cells = cell->after;
+        if (cell->after)
+            cell->after->before = cell->before;
+    }
+    unlock(home);
+    return keep;
+}
+
+void sp_home_cancel_all(struct sp_home *home)
+{
+    /* Cancelling takes no lock and calls nobody back, so it may be done while
+     * the list is held. A cell's reference is its list's: settling needs the
+     * lock, too. */
+    lock(home);
+    for (struct sp_cell *cell = home->cells; cell; cell = cell->after)
+        if (sp_task_phase(&cell->task) == SP_PENDING)
+            sp_task_cancel(&cell->task);
+    unlock(home);
+}
+
+/* ----------------------------------------------------------------- waiting */
+
+bool sp_cell_spin(struct sp_cell *cell, int64_t spin_ns)
+{
+    int64_t until = sp__os_now_ns() + spin_ns;
+    do {
+        for (int i = 0; i < 16; i++) {
+            if (sp_task_phase(&cell->task) >= SP_DONE)
+                return true;
+            sp__os_pause();
+        }
+        /* The worker may need this very CPU. */
+        sp__os_yield();
+    } while (sp__os_now_ns() < until);
+    return false;
+}
+
+static bool may_help(const struct sp_cell *cell, int helping)
+{
+    if (helping == 0 || (!cell->callee && !cell->plan))
+        return false;
+    if (helping == 2)
+        return true;
+    uint32_t slowest = cell->callee ? load_relaxed(&cell->callee->slowest_ns) : 0;
+    return slowest > 0 && slowest <= SP_SHORT_NS;
+}
+
+static void help(struct sp_cell *const *cells, size_t n, int helping)
+{
+    for (size_t i = n; i > 0; i--)
+        if (may_help(cells[i - 1], helping))
+            sp_task_run(&cells[i - 1]->task);
+}
+
+sp_status sp_cells_wait(struct sp_cell *const *cells, size_t n, int64_t timeout_ns,
+                        int64_t spin_ns, int helping)
+{
+    int64_t deadline_ns = sp__os_deadline(timeout_ns);
+    if (helping && timeout_ns < 0)
+        help(cells, n, helping);
+    for (size_t i = n; i > 0; i--) {
+        sp_task *task = &cells[i - 1]->task;
+        if (sp_task_phase(task) >= SP_DONE)
+            continue;
+        int64_t left_ns = -1;
+        if (deadline_ns != SP__OS_NO_DEADLINE) {
+            left_ns = deadline_ns - sp__os_now_ns();
+            if (left_ns < 0)
+                left_ns = 0;
+        }
+        sp_status status = sp_task_wait(task, left_ns, spin_ns);
+        if (status == SP_ETIMEDOUT || status == SP_EINTR)
+            return status;
+    }
+    return SP_OK;
+}
+
+/* -------------------------------------------------------------------- bell */
+
+static void ring(struct sp_bell *bell, uint32_t how)
+{
+    /* release (B1): what has happened. */
+    if (!(fetch_or_acq_rel(&bell->rung, how) & how))
+        sp__os_wake_all(&bell->rung);
+}
+
+void sp_bell_ring_lazily(void *bell)
+{
+    ring(bell, SP_BELL_LAZY);
+}
+
+void sp_bell_ring_urgently(void *bell)
+{
+    ring(bell, SP_BELL_URGENT);
+}
+
+void sp_bell_wait(struct sp_bell *bell, int64_t patience_ns)
+{
+    int64_t deadline_ns = SP__OS_NO_DEADLINE;
+    uint32_t rung;
+    while (!((rung = load_relaxed(&bell->rung)) & SP_BELL_URGENT)) {
+        if (rung && deadline_ns == SP__OS_NO_DEADLINE)
+            deadline_ns = sp__os_deadline(patience_ns);
+        if (sp__os_wait(&bell->rung, rung, deadline_ns) == SP__OS_TIMED_OUT)
+            break;
+    }
+    /* acquire (B1). Cleared before the caller looks, so no ring is lost. */
+    exchange_acquire(&bell->rung, 0u);
+}

@@ -1,0 +1,77 @@
+# What the extension uses of cell.h.
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from stealpool_c cimport sp_group, sp_status, sp_task
+
+
+cdef extern from "kernels/call.h" nogil:
+    ctypedef void (*sp__callee_fn)()
+    enum: SP__CALL_MAX_INTEGERS
+    enum: SP__CALL_MAX_FLOATS
+    enum: SP__RESULT_INTEGER
+    enum: SP__RESULT_REAL
+
+    ctypedef union sp_word "union sp__word":
+        int64_t integer
+        double real
+        float real32
+        void *pointer
+
+    ctypedef struct sp_call_shape "struct sp__call_shape":
+        uint8_t integers
+        uint8_t floats
+
+    sp_call_shape sp__call_round_up(unsigned integers, unsigned floats, int result)
+
+
+cdef extern from "cell.h" nogil:
+    ctypedef struct sp_callee "struct sp_callee":
+        sp__callee_fn function
+        sp_call_shape shape
+        bint returns_status
+
+    ctypedef struct sp_home "struct sp_home":
+        sp_group group
+        uint64_t submitted
+        int helping
+        bint times_kernels
+        bint is_stale
+
+    ctypedef int (*sp_plan_fn)(void *plan, sp_word *ret_value) noexcept
+
+    ctypedef struct sp_cell "struct sp_cell":
+        sp_task task
+        sp_home *home
+        void *future
+        void *keep
+        sp_callee *callee
+        sp_plan_fn plan
+        sp_word value
+        int32_t error
+        char *message
+        sp_word *words
+
+    sp_cell *sp_cell_of(sp_task *task)
+    void sp_home_init(sp_home *home)
+    void sp_home_count_attach(sp_home *home)
+    uint64_t sp_home_attaches(sp_home *home)
+    sp_cell *sp_cell_for_call(sp_callee *callee)
+    sp_cell *sp_cell_for_plan(sp_plan_fn plan, size_t size)
+    sp_cell *sp_cell_for_callable()
+    void sp_cell_join(sp_cell *cell, sp_home *home)
+    void *sp_cell_settle(sp_cell *cell)
+    void sp_cell_run_inline(sp_cell *cell)
+    bint sp_cell_claim(sp_cell *cell)
+    void sp_cell_finish(sp_cell *cell)
+    void sp_home_cancel_all(sp_home *home)
+    sp_status sp_cells_wait(
+        sp_cell **cells, size_t n, int64_t timeout_ns, int64_t spin_ns, int helping
+    )
+
+    bint sp_cell_spin(sp_cell *cell, int64_t spin_ns)
+
+    ctypedef struct sp_bell "struct sp_bell":
+        pass
+
+    void sp_bell_ring_lazily(void *bell)
+    void sp_bell_ring_urgently(void *bell)
+    void sp_bell_wait(sp_bell *bell, int64_t patience_ns)

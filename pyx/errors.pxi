@@ -1,0 +1,76 @@
+# A status or a kernel's error code becomes an exception, here and nowhere else.
+
+
+class KernelError(RuntimeError):
+    """A kernel has failed.
+
+    Attributes
+    ----------
+    kernel : str
+        Name of the kernel.
+    code : int
+        What it returned; never 0.
+    message : str
+        What it said with ``sp_fail()``, or ``""``.
+    """
+
+    def __init__(self, kernel, code, message=""):
+        super().__init__(kernel, code, message)
+        self.kernel = kernel
+        self.code = code
+        self.message = message
+
+    def __str__(self):
+        words = f": {self.message}" if self.message else ""
+        return f"kernel {self.kernel} returned {self.code}{words}"
+
+
+KernelError.__module__ = "stealpool"
+
+
+cdef object exception_of_error(str name, int code, const char *message):
+    """The exception for what a kernel or a built-in loop returned."""
+    if code == SP_ECANCELLED:
+        return _CancelledError()
+    if code == SP_ENOMEM:
+        return MemoryError(f"{name}: no memory for scratch space")
+    words = message.decode("utf-8", "replace") if message != NULL else ""
+    if code == SP_EINVAL and not words:
+        words = "an argument is out of range"
+    return KernelError(name, code, words)
+
+
+cdef int raise_status(sp_status status) except -1:
+    """For what the pool itself returns."""
+    if status == SP_OK:
+        return 0
+    if status == SP_ENOMEM:
+        raise MemoryError("stealpool: out of memory")
+    if status == SP_ECLOSED:
+        raise RuntimeError("cannot schedule new futures after shutdown")
+    text = sp_status_text(status).decode()
+    raise RuntimeError(f"stealpool: {text}")
+
+
+cdef int raise_closed(str reason) except -1:
+    raise RuntimeError(reason)
+
+
+cdef int report_unraisable(BaseException error, object where) except -1:
+    """Like an exception in __del__: there is nobody to raise it to."""
+    hook = _sys.unraisablehook
+    hook(_Unraisable(type(error), error, error.__traceback__, None, where))
+    return 0
+
+
+class _Unraisable(tuple):
+    """What sys.unraisablehook expects."""
+
+    def __new__(cls, *fields):
+        return super().__new__(cls, fields)
+
+    exc_type = property(lambda self: self[0])
+    exc_value = property(lambda self: self[1])
+    exc_traceback = property(lambda self: self[2])
+    err_msg = property(lambda self: self[3])
+    object = property(lambda self: self[4])

@@ -1,0 +1,302 @@
+# Executor, the native part: build a task, submit it, count. What the options mean
+# is in python/stealpool/executor.py.
+
+cdef enum:
+    DRAIN_EVERY = 256  # submits, if the same thread never waits
+
+cdef tuple HELPING = ("never", "short", "always")
+
+
+cdef int helping_of(Home home):
+    return 0 if home is None else home.home.helping
+
+
+cdef class ExecutorBase:
+    """The first base of Executor."""
+
+    cdef Home home
+    cdef readonly object _shutdown_reason  # None while open, then the message of submit()
+    cdef object __weakref__
+
+    def __cinit__(self, *args, **kwargs):
+        self._shutdown_reason = None
+
+    def _open(self, native_workers, str thread_name_prefix=""):
+        """Take a pool: a private one of a size, or the process's (None)."""
+        cdef Pool pool
+        if native_workers is None:
+            pool = shared_pool()
+        else:
+            name = (thread_name_prefix or "stealpool").encode()
+            pool = Pool(native_workers, name)
+        clear_graveyard()
+        self.home = Home(pool, native_workers is not None)
+        homes.add(self.home)
+
+    def _close(self, reason):
+        """Refuse new tasks; the message of every later submit() is `reason`."""
+        self._shutdown_reason = reason
+
+    @property
+    def _is_stale(self):
+        return self.home.home.is_stale
+
+    cdef int check_open(self) except -1:
+        if self._shutdown_reason is not None:
+            raise_closed(self._shutdown_reason)
+        if self.home.home.is_stale:
+            self._reopen_after_fork()
+        return 0
+
+    # ------------------------------------------------------------------- submitting
+
+    def submit(self, fn, /, *args, **kwargs):
+        """Schedule a call; returns its Future at once.
+
+        Parameters
+        ----------
+        fn : Kernel or callable
+            A Kernel, or a built-in one such as ``stealpool.kernels.integrate``, runs
+            on the native lane, without the GIL. Any other callable runs on the Python
+            lane, in a thread of Python's.
+        *args, **kwargs
+            Its arguments. Arrays given to a Kernel are not copied: they are pinned
+            until the future is resolved, and must not be changed until then.
+
+        Returns
+        -------
+        Future
+
+        Raises
+        ------
+        RuntimeError
+            After shutdown.
+        TypeError, ValueError, OverflowError
+            For arguments that do not fit a Kernel. Nothing is queued then.
+        """
+        cdef sp_cell *cell
+        cdef object job = fn
+        self.check_open()
+        if isinstance(fn, Kernel):
+            if kwargs:
+                raise TypeError(
+                    f"kernel {(<Kernel>fn).name} takes no keyword arguments, "
+                    f"got {', '.join(kwargs)}"
+                )
+            return self.submit_cell((<Kernel>fn).cell_for(args), fn)
+        if isinstance(fn, Builtin):
+            job = (<Builtin>fn).planner(*args, **kwargs)
+            if job is not None:
+                return self.submit_cell((<Plan>job).cell_for_worker(), job)
+            fn = (<Builtin>fn).function
+        return self._submit_callable(self.new_callable(fn, args, kwargs))
+
+    cdef FutureBase new_callable(self, fn, tuple args, dict kwargs):
+        """A pending Future for a Python callable, not yet in any queue."""
+        cdef sp_cell *cell = sp_cell_for_callable()
+        if cell == NULL:
+            raise MemoryError("stealpool: no memory for a task")
+        job = (fn, args, kwargs)
+        keep(cell, job)
+        sp_cell_join(cell, self.home.home)
+        self.home.home.submitted += 1
+        return new_future(self.home, job, cell)
+
+    cdef FutureBase submit_cell(self, sp_cell *cell, Job job):
+        """Queue a cell, which becomes the Future's."""
+        cdef FutureBase future = new_future(self.home, job, cell)
+        prepare(cell, self.home)
+        cdef sp_status status = sp_submit(self.home.pool.pool, &cell.task)
+        if status != SP_OK:
+            take_back(cell)
+            raise_status(status)
+        self.count_submitted(1)
+        return future
+
+    cdef int count_submitted(self, size_t n) except -1:
+        cdef uint64_t before = self.home.home.submitted
+        self.home.home.submitted = before + n
+        if before // DRAIN_EVERY != (before + n) // DRAIN_EVERY:
+            drain_reclaimed()
+        return 0
+
+    def submit_many(self, Kernel kernel not None, arguments, /):
+        """Schedule one call of a kernel for each entry of `arguments`.
+
+        The calls are queued in one operation, after all arguments were checked: all
+        are queued, or none.
+
+        Parameters
+        ----------
+        kernel : Kernel
+        arguments : iterable of tuples, or of scalars, or array
+            One tuple of arguments a call. For a kernel with one parameter the
+            arguments themselves will do, for example a one-dimensional array; a
+            two-dimensional array gives one call a row.
+
+        Returns
+        -------
+        list of Future
+            In the order of `arguments`.
+        """
+        self.check_open()
+        cdef list rows = rows_of(kernel, arguments)
+        cdef size_t n = len(rows), i, made = 0
+        cdef list futures = []
+        if n == 0:
+            return futures
+        cdef sp_task **tasks = <sp_task **>malloc(n * sizeof(sp_task *))
+        if tasks == NULL:
+            raise MemoryError(f"stealpool: no memory for {n} tasks")
+        cdef sp_status status
+        cdef sp_cell *cell
+        try:
+            for row in rows:
+                cell = kernel.cell_for(row if type(row) is tuple else (row,))
+                tasks[made] = &cell.task
+                made += 1
+                futures.append(new_future(self.home, kernel, cell))
+            for i in range(n):
+                prepare(sp_cell_of(tasks[i]), self.home)
+            status = sp_submit_many(self.home.pool.pool, tasks, n)
+            if status != SP_OK:
+                for i in range(n):
+                    take_back(sp_cell_of(tasks[i]))
+                raise_status(status)
+        except BaseException:
+            for future in futures:
+                forget(<FutureBase>future)
+            raise
+        finally:
+            free(tasks)
+        self.count_submitted(n)
+        return futures
+
+    # --------------------------------------------------------------------- ending
+
+    def _cancel_queued(self):
+        """Cancel all kernels that have not begun."""
+        sp_home_cancel_all(self.home.home)
+
+    def _await_tasks(self, timeout):
+        """Wait until no task is unfinished; False if the timeout passes first."""
+        cdef int64_t left_ns = ns_of(timeout)
+        cdef int64_t slice_ns, deadline_ns = 0
+        cdef sp_home *home = self.home.home
+        cdef sp_status status
+        if home.is_stale or self.home.unfinished() == 0:
+            return True
+        if left_ns > 0:
+            deadline_ns = now_ns() + left_ns
+        while left_ns != 0:
+            slice_ns = SLICE_NS
+            if left_ns > 0 and left_ns < slice_ns:
+                slice_ns = left_ns
+            with nogil:
+                status = sp_group_wait(&home.group, slice_ns)
+            sp_home_count_attach(home)
+            if status == SP_OK:
+                drain_reclaimed()
+                return True
+            PyErr_CheckSignals()
+            if left_ns > 0:
+                left_ns = max(deadline_ns - now_ns(), 0)
+        return self.home.unfinished() == 0
+
+    def _close_pool(self, wait):
+        """A private pool takes no more tasks; join its workers if `wait`."""
+        if not self.home.is_private or self.home.home.is_stale:
+            return
+        if wait:
+            self.home.pool.shut_down()
+        else:
+            sp_pool_close(self.home.pool.pool, SP_DRAIN)
+
+    # ------------------------------------------------------------------ statistics
+
+    def _stats(self):
+        cdef sp_pool_stats stats
+        cdef sp_home *home = self.home.home
+        cdef uint64_t queued = self.home.unfinished()
+        memset(&stats, 0, sizeof(stats))
+        if not home.is_stale:
+            sp_pool_get_stats(self.home.pool.pool, &stats)
+        return {
+            "submitted": home.submitted,
+            "completed": home.submitted - queued,
+            "unfinished": queued,
+            "attaches": sp_home_attaches(home),
+            "workers": sp_pool_workers(self.home.pool.pool),
+            "executed": stats.executed,
+            "injected": stats.injected,
+            "stolen": stats.stolen,
+            "parked": stats.parked,
+            "woken": stats.woken,
+            "loops": stats.loops,
+        }
+
+    @property
+    def _native_workers(self):
+        return sp_pool_workers(self.home.pool.pool)
+
+    def _set_helping(self, mode):
+        """For bench/py/helping.py: which tasks an outside waiter runs itself."""
+        self.home.home.helping = HELPING.index(mode)
+        self.home.home.times_kernels = mode == "short"
+
+
+cdef int prepare(sp_cell *cell, Home home) except -1:
+    """The last steps before a cell is queued. None can fail."""
+    if isinstance(<object>cell.keep, Pins):
+        sp_task_notify(&cell.task, EXECUTOR_TICKET, reclaimed)
+        try:
+            start_drainer()
+        except RuntimeError:
+            pass  # no thread to be had: waiters and submitters reclaim, too
+    sp_cell_join(cell, home.home)
+    return 0
+
+
+cdef int take_back(sp_cell *cell) except -1:
+    """The pool refused the cell; its group has been told."""
+    sp_task_cancel(&cell.task)
+    return 0
+
+
+cdef int forget(FutureBase future) except -1:
+    """A future that nobody has seen: its task was not queued."""
+    if future.cell != NULL:
+        sp_task_cancel(&future.cell.task)
+        get_ready(future)
+    return 0
+
+
+cdef list rows_of(Kernel kernel, object arguments):
+    """One entry a call: a tuple, or the only argument."""
+    if isinstance(arguments, (list, tuple)):
+        return list(arguments)
+    if hasattr(arguments, "__array_interface__") or isinstance(arguments, memoryview):
+        ndim = arguments.ndim
+        if ndim == 2:
+            return [tuple(row) for row in arguments.tolist()]
+        if ndim != 1 or kernel.n_pointers:
+            raise ValueError(
+                f"kernel {kernel.name}: an array of arguments must have one or two "
+                f"dimensions and hold scalars, got {ndim} dimensions for the signature "
+                f"{kernel.signature}; pass a list of tuples"
+            )
+        return arguments.tolist()
+    return list(arguments)
+
+
+cdef object homes = _WeakSet()
+
+
+def mark_stale():
+    """In the child of a fork: native threads and what they run are not here."""
+    global epoch, drainer, may_spin
+    epoch += 1
+    drainer = None
+    for home in list(homes):
+        (<Home>home).home.is_stale = True
+    graveyard.clear()

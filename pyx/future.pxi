@@ -1,0 +1,526 @@
+# Futures: real ones, a subclass of the standard library's, without its lock.
+#
+# A Future of ours that nobody observes has no Condition, no lists of waiters and
+# callbacks. It takes its result over from the cell when it is asked ("ready"), and
+# nobody need be told. A Future is *observed* once somebody asked for _condition,
+# _waiters or _done_callbacks, that is: the standard library waits for it, or it has
+# a callback. Then its end is announced exactly once, by publish(): in the drainer
+# thread for kernels, in the lane's thread for Python callables, in the cancelling
+# thread for cancel().
+
+cdef enum State:
+    PENDING
+    RUNNING
+    CANCELLED
+    CANCELLED_AND_NOTIFIED
+    FINISHED
+
+cdef tuple STATE_NAMES = (
+    "PENDING", "RUNNING", "CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED",
+)
+
+# How long a waiter spins with the GIL in hand, where it can gain from that: taking
+# the GIL back costs a switch interval next to a busy Python thread.
+cdef int64_t SPIN_NS = 20000
+
+# The main thread sleeps in slices: between its last look for signals and its sleep
+# a handler may run unnoticed, as in CPython's own locks.
+cdef int64_t SLICE_NS = 1000000000
+
+cdef unsigned EXECUTOR_TICKET = 0  # to the drainer
+cdef unsigned WAITER_TICKET = 1    # to as_completed() and wait() for any
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class Observers:
+    """What the standard library keeps in every Future, made when asked for."""
+
+    cdef object condition
+    cdef list waiters
+    cdef list callbacks
+
+
+cdef class FutureBase:
+    """The first base of Future: its fields and methods, in C."""
+
+    cdef sp_cell *cell      # NULL: made by the user, or ready
+    cdef Home home          # None: made by the user
+    cdef object job         # Job, or (function, args, kwargs) until it has run
+    cdef object value       # once ready: the result, or the exception
+    cdef Observers observers
+    cdef State state        # what _state says
+    cdef State outcome      # once ready: FINISHED or CANCELLED_AND_NOTIFIED
+    cdef bint is_ready      # value and outcome are valid
+    cdef bint is_error      # value is an exception
+
+    def __init__(self):
+        pass
+
+    def __dealloc__(self):
+        if self.cell != NULL:
+            abandon(self)
+
+    # ------------------------------------- the standard library's private fields
+
+    @property
+    def _state(self):
+        peek(self)
+        if self.state == PENDING and self.cell != NULL:
+            if sp_task_phase(&self.cell.task) == SP_RUNNING:
+                return STATE_NAMES[<int>RUNNING]
+        return STATE_NAMES[<int>self.state]
+
+    @_state.setter
+    def _state(self, name):
+        self.state = <State>STATE_NAMES.index(name)
+        self.outcome = self.state
+        self.is_ready = self.state in (FINISHED, CANCELLED, CANCELLED_AND_NOTIFIED)
+
+    @property
+    def _result(self):
+        peek(self)
+        return None if self.is_error else self.value
+
+    @_result.setter
+    def _result(self, value):
+        if value is not None or not self.is_error:
+            self.value = value
+            self.is_error = False
+
+    @property
+    def _exception(self):
+        peek(self)
+        return self.value if self.is_error else None
+
+    @_exception.setter
+    def _exception(self, value):
+        if value is not None:
+            self.value = value
+            self.is_error = True
+
+    @property
+    def _condition(self):
+        with cython.critical_section(self):
+            if observed(self).condition is None:
+                self.observers.condition = _Condition()
+            return self.observers.condition
+
+    @property
+    def _waiters(self):
+        with cython.critical_section(self):
+            if observed(self).waiters is None:
+                self.observers.waiters = []
+            return self.observers.waiters
+
+    @property
+    def _done_callbacks(self):
+        with cython.critical_section(self):
+            if observed(self).callbacks is None:
+                self.observers.callbacks = []
+            return self.observers.callbacks
+
+    # --------------------------------------------------------- the public methods
+
+    def __repr__(self):
+        peek(self)
+        cdef str words = STATE_NAMES[<int>self.state].lower()
+        if self.state == PENDING and self.running():
+            words = "running"
+        if self.state == FINISHED:
+            what = "raised" if self.is_error else "returned"
+            words += f" {what} {type(self.value).__name__}"
+        return f"<{type(self).__name__} at {id(self):#x} state={words}>"
+
+    def done(self):
+        """True once the call has ended, or was cancelled."""
+        peek(self)
+        return self.is_ready
+
+    def cancelled(self):
+        """True if the call was cancelled."""
+        peek(self)
+        return self.is_ready and self.outcome != FINISHED
+
+    def running(self):
+        """True while the call is being run."""
+        with cython.critical_section(self):
+            if self.cell != NULL:
+                return sp_task_phase(&self.cell.task) == SP_RUNNING
+            return self.state == RUNNING
+
+    def cancel(self):
+        """Cancel the call if it has not begun; if it has, ask it to stop.
+
+        Returns
+        -------
+        bool
+            True if the call was cancelled and will never run.
+        """
+        if self.home is None:
+            return _StdFuture.cancel(self)
+        cdef sp_cell *cell = borrow(self)
+        if cell == NULL:
+            return self.outcome != FINISHED
+        cdef sp_status status = sp_task_cancel(&cell.task)
+        sp_task_unref(&cell.task)
+        if status == SP_EBUSY:
+            return False
+        if status == SP_EDONE:
+            return self.cancelled()
+        get_ready(self)
+        if self.observers is not None:
+            publish(self)
+        return True
+
+    def result(self, timeout=None):
+        """The result of the call; waits for it.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to wait; for ever if None.
+
+        Raises
+        ------
+        TimeoutError
+            If the call has not ended by then.
+        CancelledError
+            If it was cancelled.
+        Exception
+            What the call raised; a KernelError for a kernel that failed.
+        """
+        if not self.is_ready:
+            if self.home is None:
+                return _StdFuture.result(self, timeout)
+            await_end(self, timeout)
+        if self.outcome != FINISHED:
+            raise _CancelledError()
+        if not self.is_error:
+            return self.value
+        try:
+            raise self.value
+        finally:
+            self = None  # break the cycle exception -> traceback -> frame -> self
+
+    def exception(self, timeout=None):
+        """The exception that the call raised, or None; waits as result() does."""
+        if not self.is_ready:
+            if self.home is None:
+                return _StdFuture.exception(self, timeout)
+            await_end(self, timeout)
+        if self.outcome != FINISHED:
+            raise _CancelledError()
+        return self.value if self.is_error else None
+
+    def add_done_callback(self, fn):
+        """Call ``fn(self)`` once the call has ended.
+
+        Callbacks run in the order in which they were added: in a thread of the
+        library's for a kernel, in the thread that ran it for a Python callable, in
+        this thread if the call has ended already. Exceptions are logged.
+        """
+        cdef bint is_over
+        with cython.critical_section(self):
+            is_over = self.state >= CANCELLED
+            if not is_over:
+                observed(self)
+                # Observing may have found that the call has ended.
+                is_over = self.state >= CANCELLED
+            if not is_over:
+                if self.observers.callbacks is None:
+                    self.observers.callbacks = []
+                self.observers.callbacks.append(fn)
+        if is_over:
+            call_back(self, fn)
+
+    def _invoke_callbacks(self):
+        """Call the callbacks, once. The standard library's set_result() does so."""
+        if self.observers is None:
+            return
+        callbacks, self.observers.callbacks = self.observers.callbacks, None
+        for fn in callbacks or ():
+            call_back(self, fn)
+
+    def _get_snapshot(self):
+        """(done, cancelled, result, exception): asyncio asks for it since 3.14."""
+        peek(self)
+        if not self.is_ready:
+            return False, False, None, None
+        if self.outcome != FINISHED:
+            return True, True, None, None
+        if self.is_error:
+            return True, False, None, self.value
+        return True, False, self.value, None
+
+    def _run(self):
+        """Run a Python callable in the calling thread, unless it was cancelled."""
+        run_callable(self)
+
+
+class Future(FutureBase, _StdFuture):
+    """The result, now or later, of a call.
+
+    A ``concurrent.futures.Future`` in every respect: the standard library's
+    ``wait()``, ``as_completed()`` and ``asyncio.wrap_future()`` accept it. Made by
+    :meth:`Executor.submit`.
+    """
+
+    __slots__ = ()
+
+
+Future.__module__ = "stealpool"
+cdef tuple NO_ARGS = ()
+
+
+cdef FutureBase new_future(Home home, object job, sp_cell *cell):
+    """A pending Future, which takes over the caller's reference to the cell."""
+    cdef FutureBase future = <FutureBase>new_without_init(Future, NO_ARGS)
+    future.home = home
+    future.job = job
+    future.cell = cell
+    cell.future = <void *>future
+    return future
+
+
+cdef sp_cell *borrow(FutureBase future):
+    """The future's cell with a reference of the caller's; NULL if it has none."""
+    cdef sp_cell *cell
+    with cython.critical_section(future):
+        cell = future.cell
+        if cell != NULL:
+            sp_task_ref(&cell.task)
+    return cell
+
+
+# ------------------------------------------------------------------------- the end
+
+
+cdef int get_ready(FutureBase future) except -1:
+    """Take the result over from the cell, whose task has ended.
+
+    If nobody observes the future, it is finished thereby.
+    """
+    with cython.critical_section(future):
+        if future.is_ready or future.cell == NULL:
+            return 0
+        take_result(future)
+        future.is_ready = True
+        if future.observers is None:
+            future.state = future.outcome
+        let_go(future)
+    return 0
+
+
+cdef int take_result(FutureBase future) except -1:
+    cdef sp_cell *cell = future.cell
+    future.outcome = FINISHED
+    if sp_task_phase(&cell.task) == SP_CANCELLED or cell.error == SP_ECANCELLED:
+        future.outcome = CANCELLED_AND_NOTIFIED
+    elif cell.error:
+        future.value = exception_of_error(
+            (<Job>future.job).name, cell.error, cell.message
+        )
+        future.is_error = True
+    else:
+        try:
+            future.value = (<Job>future.job).result_of(cell)
+        except BaseException as error:  # no memory for the result
+            future.value = error
+            future.is_error = True
+    return 0
+
+
+cdef int let_go(FutureBase future) except -1:
+    """Drop the cell: arguments, buffers, and the future's reference to it."""
+    cdef sp_cell *cell = future.cell
+    future.cell = NULL
+    future.job = None
+    settle(cell)
+    sp_task_unref(&cell.task)
+    return 0
+
+
+cdef int peek(FutureBase future) except -1:
+    """Get ready if the call has ended."""
+    cdef bint has_ended = False
+    with cython.critical_section(future):
+        if not future.is_ready and future.cell != NULL:
+            # A callable's thread makes its future ready before it ends the task.
+            has_ended = sp_task_phase(&future.cell.task) >= SP_DONE
+    if has_ended:
+        get_ready(future)
+    return 0
+
+
+cdef int abandon(FutureBase future) except -1:
+    """The future dies before its result was taken."""
+    cdef sp_cell *cell = future.cell
+    cell.future = NULL
+    if cell.home.is_stale:
+        return 0
+    # The drainer settles the cell when the task has ended - unless a ticket says
+    # so already, which pinned buffers have from the start.
+    if sp_task_notify(&cell.task, EXECUTOR_TICKET, reclaimed) == SP_EDONE:
+        settle(cell)
+    sp_task_unref(&cell.task)
+    return 0
+
+
+# ------------------------------------------------------------------- being observed
+
+
+cdef Observers observed(FutureBase future):
+    """The observers; from the first call on, publish() announces the end.
+
+    In the future's critical section.
+    """
+    if future.observers is not None:
+        return future.observers
+    cdef Observers observers = Observers.__new__(Observers)
+    if future.cell != NULL and not future.is_ready and is_native(future.cell):
+        if not order_announcement(future):
+            get_ready(future)  # has ended: nothing is left to announce
+    future.observers = observers
+    return observers
+
+
+cdef bint order_announcement(FutureBase future) except -1:
+    """Have the drainer told when the task ends. False: it has ended."""
+    start_drainer()
+    cdef sp_task *task = &future.cell.task
+    cdef sp_status status = sp_task_notify(task, EXECUTOR_TICKET, announced)
+    if status == SP_EBUSY:  # armed for the sake of its buffers
+        if sp_task_unnotify(task, EXECUTOR_TICKET) == SP_EDONE:
+            return False
+        status = sp_task_notify(task, EXECUTOR_TICKET, announced)
+    if status == SP_EDONE:
+        return False
+    Py_INCREF(future)  # dropped in drain_announced()
+    return True
+
+
+cdef int publish(FutureBase future) except -1:
+    """Announce the end of a ready, observed future, once."""
+    cdef Observers observers = future.observers
+    if future.state >= CANCELLED:
+        return 0
+    if observers.condition is None:
+        future.state = future.outcome
+    else:
+        with observers.condition:
+            future.state = future.outcome
+            for waiter in observers.waiters or ():
+                tell(waiter, future)
+            observers.condition.notify_all()
+    future._invoke_callbacks()
+    return 0
+
+
+cdef int tell(object waiter, FutureBase future) except -1:
+    if future.outcome != FINISHED:
+        waiter.add_cancelled(future)
+    elif future.is_error:
+        waiter.add_exception(future)
+    else:
+        waiter.add_result(future)
+    return 0
+
+
+cdef int call_back(FutureBase future, object fn) except -1:
+    try:
+        fn(future)
+    except Exception:
+        _LOGGER.exception("exception calling callback for %r", future)
+    return 0
+
+
+# ------------------------------------------------------------------------- waiting
+
+
+cdef int64_t ns_of(object timeout) except? -2:
+    """A timeout in seconds as nanoseconds; -1 = for ever."""
+    if timeout is None:
+        return -1
+    cdef double seconds = timeout
+    if seconds != seconds:
+        raise ValueError("timeout must be a number of seconds or None, got nan")
+    if seconds <= 0:
+        return 0
+    if seconds > 9.0e9:  # 285 years
+        return -1
+    return <int64_t>(seconds * 1e9)
+
+
+cdef bint may_spin = True  # False with one CPU: what we wait for needs it
+
+
+cdef int await_end(FutureBase future, object timeout) except -1:
+    """Wait until the future is ready, or raise TimeoutError."""
+    cdef int64_t left_ns = ns_of(timeout)
+    cdef sp_cell *cell = borrow(future)
+    if cell == NULL:
+        return 0
+    try:
+        if sp_task_phase(&cell.task) < SP_DONE:
+            if not is_native(cell):
+                run_if_on_lane(future, cell)
+            elif may_spin and left_ns != 0:
+                sp_cell_spin(cell, SPIN_NS)
+        if wait_cells(&cell, 1, left_ns, future.home) == SP_ETIMEDOUT:
+            raise _TimeoutError()
+    finally:
+        sp_task_unref(&cell.task)
+    get_ready(future)
+    drain_reclaimed()
+    return 0
+
+
+cdef sp_status wait_cells(
+    sp_cell **cells, size_t n, int64_t left_ns, Home home
+) except? SP_EINVAL:
+    """Wait for all cells without the GIL; SP_OK or SP_ETIMEDOUT.
+
+    The GIL is taken back once, plus once for each signal and each second.
+    """
+    cdef int64_t slice_ns, deadline_ns = 0
+    cdef sp_status status = SP_OK
+    cdef int helping = helping_of(home)
+    cdef bint in_slices = on_main_thread()
+    cdef size_t i
+    if left_ns > 0:
+        deadline_ns = now_ns() + left_ns
+    for i in range(n, 0, -1):
+        if sp_task_phase(&cells[i - 1].task) < SP_DONE:
+            break
+    else:
+        return SP_OK
+    if left_ns == 0:
+        return SP_ETIMEDOUT
+    while True:
+        check_stale(cells, n)
+        slice_ns = SLICE_NS if in_slices else -1
+        if left_ns > 0 and (slice_ns < 0 or left_ns < slice_ns):
+            slice_ns = left_ns
+        with nogil:
+            status = sp_cells_wait(cells, n, slice_ns, 0, helping)
+        sp_home_count_attach(home.home)
+        if status != SP_EINTR and status != SP_ETIMEDOUT:
+            return SP_OK
+        PyErr_CheckSignals()
+        if left_ns > 0:
+            left_ns = deadline_ns - now_ns()
+            if left_ns <= 0:
+                return SP_ETIMEDOUT
+
+
+cdef int check_stale(sp_cell **cells, size_t n) except -1:
+    """After a fork, the workers of the parent's pool are not here."""
+    cdef size_t i
+    for i in range(n):
+        if cells[i].home.is_stale and sp_task_phase(&cells[i].task) < SP_DONE:
+            raise BrokenThreadPool(
+                "the task was submitted before this process was forked, and its worker "
+                "is in the parent process; submit it again here"
+            )
+    return 0

@@ -1,0 +1,344 @@
+# Kernels: a C function, how to fill its arguments in, how to read its result.
+
+
+cdef enum Type:
+    T_VOID
+    T_BOOL
+    T_INT8
+    T_UINT8
+    T_INT16
+    T_UINT16
+    T_INT32
+    T_UINT32
+    T_INT64
+    T_UINT64
+    T_FLOAT32
+    T_FLOAT64
+    T_POINTER
+    T_BOUND  # a void pointer that the kernel was made with
+
+
+# Indexed by Type. python/stealpool/signature.py speaks in these names.
+cdef tuple TYPE_NAMES = (
+    "void", "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32",
+    "int64", "uint64", "float32", "float64",
+)
+
+cdef int64_t[10] LEAST
+cdef uint64_t[10] MOST
+LEAST[:] = [0, 0, -(1 << 7), 0, -(1 << 15), 0, -(1 << 31), 0, -(1 << 63), 0]
+MOST[:] = [
+    0, 1, (1 << 7) - 1, (1 << 8) - 1, (1 << 15) - 1, (1 << 16) - 1,
+    (1 << 31) - 1, (1 << 32) - 1, (1 << 63) - 1, (1 << 64) - 1,
+]
+
+cdef struct Parameter:
+    Type type
+    Type pointee    # of a pointer; T_VOID = any
+    bint is_const   # of a pointer: it is only read
+    int word        # where it goes in the cell
+
+cdef enum:
+    MAX_PARAMETERS = 20  # SP__CALL_MAX_INTEGERS + SP__CALL_MAX_FLOATS
+
+
+cdef class Job:
+    """What a Future is the result of: a Kernel or a Plan."""
+
+    cdef readonly str name
+
+    cdef object result_of(self, sp_cell *cell):
+        """The Python object for a cell that has ended well."""
+        raise NotImplementedError
+
+
+cdef class Kernel(Job):
+    """A C function that runs without the GIL.
+
+    Made by :func:`stealpool.kernel`. Calling it runs it in the calling thread,
+    without the GIL; ``executor.submit(kernel, *args)`` runs it on the pool.
+
+    Attributes
+    ----------
+    name : str
+        For messages.
+    signature : str
+        In canonical form, such as ``"float64 (const float64 *, int64)"``.
+    """
+
+    cdef readonly str signature
+    cdef sp_callee callee
+    cdef Parameter[MAX_PARAMETERS] parameters
+    cdef int n_parameters
+    cdef int n_arguments  # parameters that the caller gives
+    cdef int n_pointers
+    cdef Type returns
+    cdef void *bound
+    cdef object source    # keeps the function's code, and `bound`, alive
+
+    def __init__(self):
+        raise TypeError("a Kernel is made by stealpool.kernel(function)")
+
+    def __repr__(self):
+        return f"<stealpool.Kernel {self.name}: {self.signature}>"
+
+    def __reduce__(self):
+        raise TypeError(
+            f"kernel {self.name} is an address in this process and cannot be pickled; "
+            "make it again with stealpool.kernel() where it is needed"
+        )
+
+    def __call__(self, *args):
+        cdef sp_cell *cell = self.cell_for(args)
+        try:
+            with nogil:
+                sp_cell_run_inline(cell)
+            if cell.error:
+                raise exception_of_error(self.name, cell.error, cell.message)
+            return self.result_of(cell)
+        finally:
+            settle(cell)
+            sp_task_unref(&cell.task)
+
+    cdef object result_of(self, sp_cell *cell):
+        cdef Type type = self.returns
+        if self.callee.returns_status or type == T_VOID:
+            return None
+        if type == T_FLOAT64:
+            return cell.value.real
+        if type == T_FLOAT32:
+            return <double>cell.value.real32
+        return integer_of(type, cell.value.integer)
+
+    cdef sp_cell *cell_for(self, tuple args) except NULL:
+        """A cell for one call, with its arguments converted, checked, pinned."""
+        if len(args) != self.n_arguments:
+            raise TypeError(
+                f"kernel {self.name} takes {self.n_arguments} argument"
+                f"{'s' if self.n_arguments != 1 else ''} ({self.signature}), "
+                f"got {len(args)}"
+            )
+        cdef sp_cell *cell = sp_cell_for_call(&self.callee)
+        if cell == NULL:
+            raise MemoryError("stealpool: no memory for a task")
+        try:
+            self.fill(cell, args)
+        except BaseException:
+            settle(cell)
+            sp_task_unref(&cell.task)
+            raise
+        return cell
+
+    cdef int fill(self, sp_cell *cell, tuple args) except -1:
+        cdef Pins pins = None
+        cdef Parameter *parameter
+        cdef int i, given = 0
+        if self.n_pointers:
+            pins = Pins(self, self.n_pointers)
+            keep(cell, pins)
+        else:
+            keep(cell, self)
+        for i in range(self.n_parameters):
+            parameter = &self.parameters[i]
+            if parameter.type == T_BOUND:
+                cell.words[parameter.word].pointer = self.bound
+                continue
+            self.convert(&cell.words[parameter.word], parameter, args[given], given, pins)
+            given += 1
+        return 0
+
+    cdef int convert(
+        self, sp_word *word, Parameter *parameter, object value, int index, Pins pins
+    ) except -1:
+        cdef Type type = parameter.type
+        if type == T_FLOAT64:
+            if PyFloat_CheckExact(value):
+                word.real = PyFloat_AS_DOUBLE(value)
+            else:
+                word.real = self.real_from(value, index)
+        elif type == T_FLOAT32:
+            word.integer = 0
+            word.real32 = <float>self.real_from(value, index)
+        elif type == T_POINTER:
+            word.pointer = self.pin(parameter, value, index, pins)
+        else:
+            word.integer = self.integer_from(type, value, index)
+        return 0
+
+    cdef double real_from(self, object value, int index) except? -1.0:
+        try:
+            return float(value) if not isinstance(value, (str, bytes)) else refuse()
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"kernel {self.name}: argument {index + 1} must be a real number, "
+                f"got {describe(value)}"
+            ) from None
+
+    cdef int64_t integer_from(self, Type type, object value, int index) except? -1:
+        cdef object number
+        try:
+            number = _index(value)
+        except TypeError:
+            raise TypeError(
+                f"kernel {self.name}: argument {index + 1} must be an integer "
+                f"({TYPE_NAMES[type]}), got {describe(value)}"
+            ) from None
+        if not LEAST[<int>type] <= number <= MOST[<int>type]:
+            raise OverflowError(
+                f"kernel {self.name}: argument {index + 1} is {number}, but "
+                f"{TYPE_NAMES[type]} holds {LEAST[<int>type]} to {MOST[<int>type]}"
+            )
+        if type == T_UINT64:
+            return <int64_t><uint64_t>number
+        return number
+
+    cdef void *pin(
+        self, Parameter *parameter, object value, int index, Pins pins
+    ) except? NULL:
+        cdef Py_buffer *view
+        cdef str wanted = TYPE_NAMES[parameter.pointee]
+        cdef str where = f"kernel {self.name}: argument {index + 1}"
+        cdef str got
+        try:
+            view = pins.add(value)
+        except (TypeError, BufferError, ValueError) as error:
+            raise TypeError(
+                f"{where} must be an array of {wanted}, got {describe(value)} ({error})"
+            ) from None
+        got = dtype_of(view)
+        if "O" in format_of(view):
+            raise TypeError(
+                f"{where} is an array of Python objects, which a kernel may not touch; "
+                f"convert it first, for example with array.astype({wanted!r})"
+            )
+        if parameter.pointee != T_VOID and got != wanted:
+            raise TypeError(
+                f"{where} must be an array of {wanted}, got {got}; convert it first, "
+                f"for example with array.astype({wanted!r})"
+            )
+        if not PyBuffer_IsContiguous(view, b"C"):
+            raise ValueError(
+                f"{where} must be C-contiguous, got strides "
+                f"{tuple([view.strides[i] for i in range(view.ndim)])} for shape "
+                f"{tuple([view.shape[i] for i in range(view.ndim)])}; "
+                "pass numpy.ascontiguousarray(array)"
+            )
+        if view.readonly and not parameter.is_const:
+            raise ValueError(
+                f"{where} is read-only, but the kernel may write to it; pass a "
+                "writable array, or declare the parameter const in the signature"
+            )
+        return view.buf
+
+
+cdef double refuse() except? -1.0:
+    raise TypeError
+
+
+cdef object describe(object value):
+    """Type and value for a message, of bounded length."""
+    cdef str text = repr(value)
+    if len(text) > 60:
+        text = text[:57] + "..."
+    return f"{type(value).__name__} {text}"
+
+
+cdef object integer_of(Type type, int64_t word):
+    """The low bits of a result register, which is all that the ABI promises."""
+    if type == T_BOOL:
+        return (word & 0xFF) != 0
+    if type == T_INT8:
+        return <int8_t>word
+    if type == T_UINT8:
+        return <uint8_t>word
+    if type == T_INT16:
+        return <int16_t>word
+    if type == T_UINT16:
+        return <uint16_t>word
+    if type == T_INT32:
+        return <int32_t>word
+    if type == T_UINT32:
+        return <uint32_t>word
+    if type == T_UINT64:
+        return <uint64_t>word
+    return word
+
+
+cdef int keep(sp_cell *cell, object kept) except -1:
+    """Let the cell own `kept`; settle() drops it."""
+    Py_INCREF(kept)
+    cell.keep = <void *>kept
+    return 0
+
+
+cdef void settle(sp_cell *cell):
+    """Drop what the cell keeps, once: the task has ended, or never began."""
+    cdef void *kept = sp_cell_settle(cell)
+    if kept != NULL:
+        Py_DECREF(<object>kept)  # taken in keep()
+
+
+def make_kernel(
+    object address, str returns, parameters, *, str name, str signature,
+    object source, object bound=None, bint returns_status=False,
+):
+    """Make a Kernel of a checked signature; see python/stealpool/signature.py.
+
+    `parameters` are tuples (type name, pointee name or None, is_const); the type
+    name "bound" stands for the pointer `bound`.
+    """
+    cdef Kernel kernel = Kernel.__new__(Kernel)
+    cdef Parameter *parameter
+    cdef int integers = 0, floats = 0, i
+    cdef bint real
+    if len(parameters) > MAX_PARAMETERS:
+        raise ValueError(f"kernel {name}: {len(parameters)} parameters, at most 20")
+    kernel.name = name
+    kernel.signature = signature
+    kernel.source = source
+    kernel.bound = <void *><uintptr_t>(bound or 0)
+    kernel.returns = <Type>TYPE_NAMES.index(returns)
+    for i, (type, pointee, is_const) in enumerate(parameters):
+        parameter = &kernel.parameters[i]
+        parameter.is_const = is_const
+        if type == "bound":
+            parameter.type = T_BOUND
+        elif type == "pointer":
+            parameter.type = T_POINTER
+            parameter.pointee = <Type>TYPE_NAMES.index(pointee)
+            kernel.n_pointers += 1
+        else:
+            parameter.type = <Type>TYPE_NAMES.index(type)
+        real = parameter.type == T_FLOAT64 or parameter.type == T_FLOAT32
+        parameter.word = floats if real else integers
+        if real:
+            floats += 1
+        else:
+            integers += 1
+        kernel.n_arguments += type != "bound"
+    kernel.n_parameters = len(parameters)
+    if integers > SP__CALL_MAX_INTEGERS or floats > SP__CALL_MAX_FLOATS:
+        raise ValueError(
+            f"kernel {name}: at most {SP__CALL_MAX_INTEGERS} integer or pointer and "
+            f"{SP__CALL_MAX_FLOATS} floating-point parameters, "
+            f"got {integers} and {floats}"
+        )
+    real = kernel.returns == T_FLOAT64 or kernel.returns == T_FLOAT32
+    kernel.callee.function = <sp__callee_fn><uintptr_t>address
+    kernel.callee.shape = sp__call_round_up(
+        integers, floats, SP__RESULT_REAL if real else SP__RESULT_INTEGER
+    )
+    kernel.callee.returns_status = returns_status
+    for i in range(kernel.n_parameters):
+        parameter = &kernel.parameters[i]
+        if parameter.type == T_FLOAT64 or parameter.type == T_FLOAT32:
+            parameter.word += kernel.callee.shape.integers
+    return kernel
+
+
+def kernel_address(Kernel kernel):
+    """(address, bound pointer or None) of the C function, for built-in loops."""
+    bound = None
+    if kernel.bound != NULL:
+        bound = <uintptr_t>kernel.bound
+    return <uintptr_t>kernel.callee.function, bound

@@ -1,0 +1,192 @@
+# What the extension uses of stealpool.h and stealpool_kernels.h, in their order,
+# and nothing more.
+from libc.stdint cimport int64_t, intptr_t, uint32_t, uint64_t
+
+
+cdef extern from "stealpool.h" nogil:
+    ctypedef enum sp_status:
+        SP_OK
+        SP_ENOMEM
+        SP_EINVAL
+        SP_ECLOSED
+        SP_ETIMEDOUT
+        SP_EINTR
+        SP_EDONE
+        SP_ECANCELLED
+        SP_ETHREAD
+        SP_EBUSY
+
+    const char *sp_status_text(sp_status status)
+
+    # pools
+    ctypedef struct sp_pool:
+        pass
+
+    ctypedef struct sp_pool_options:
+        uint32_t workers
+        uint32_t keepalive_us
+        const char *name
+
+    sp_status sp_pool_create(sp_pool **ret_pool, const sp_pool_options *options)
+    enum: SP_MAX_WORKERS
+
+    ctypedef enum sp_shutdown_mode:
+        SP_DRAIN
+        SP_ABANDON
+
+    sp_status sp_pool_shutdown(sp_pool *pool, sp_shutdown_mode mode)
+    void sp_pool_close(sp_pool *pool, sp_shutdown_mode mode)
+    void sp_pool_free(sp_pool *pool)
+    uint32_t sp_pool_workers(const sp_pool *pool)
+    int sp_on_worker(const sp_pool *pool)
+
+    ctypedef struct sp_pool_stats:
+        uint64_t submitted
+        uint64_t executed
+        uint64_t stolen
+        uint64_t injected
+        uint64_t parked
+        uint64_t woken
+        uint64_t loops
+
+    void sp_pool_get_stats(const sp_pool *pool, sp_pool_stats *ret_stats)
+    uint32_t sp_usable_cpus()
+    uint32_t sp_cpu_quota()
+
+    # tasks
+    ctypedef struct sp_task:
+        pass
+
+    ctypedef struct sp_completion:
+        pass
+
+    ctypedef struct sp_group:
+        pass
+
+    ctypedef struct sp_ticket:
+        pass
+
+    sp_status sp_submit(sp_pool *pool, sp_task *task)
+    sp_status sp_submit_many(sp_pool *pool, sp_task *const *tasks, size_t n)
+
+    ctypedef enum sp_phase:
+        SP_PENDING
+        SP_RUNNING
+        SP_DONE
+        SP_CANCELLED
+
+    sp_phase sp_task_phase(const sp_task *task)
+    sp_status sp_task_wait(sp_task *task, int64_t timeout_ns, int64_t spin_ns)
+    sp_status sp_task_run(sp_task *task)
+    sp_status sp_task_cancel(sp_task *task)
+    void sp_task_ref(sp_task *task)
+    void sp_task_unref(sp_task *task)
+    int sp_cancelled()
+    int sp_fail(int code, const char *message)
+
+    # groups
+    uint32_t sp_group_unfinished(const sp_group *group)
+    sp_status sp_group_wait(sp_group *group, int64_t timeout_ns)
+
+    # completion queues
+    ctypedef void (*sp_doorbell_fn)(void *user)
+
+    sp_status sp_completion_create(
+        sp_completion **ret_queue, sp_doorbell_fn ring, void *user
+    )
+    void sp_completion_free(sp_completion *queue)
+    sp_status sp_task_notify(sp_task *task, unsigned ticket, sp_completion *queue)
+    sp_status sp_task_unnotify(sp_task *task, unsigned ticket)
+    int sp_completion_is_empty(const sp_completion *queue)
+    sp_status sp_completion_wait(sp_completion *queue, int64_t timeout_ns)
+    sp_ticket *sp_completion_drain(sp_completion *queue)
+    sp_ticket *sp_ticket_next(const sp_ticket *ticket)
+    sp_task *sp_ticket_task(const sp_ticket *ticket)
+
+    # loops
+    ctypedef int (*sp_range_fn)(intptr_t begin, intptr_t end, void *user) noexcept
+    int sp_parallel_for(
+        sp_pool *pool,
+        intptr_t begin,
+        intptr_t end,
+        intptr_t grain,
+        sp_range_fn body,
+        void *user,
+    )
+
+
+cdef extern from "stealpool_kernels.h" nogil:
+    const char *sp_isa()
+
+    ctypedef enum sp_math:
+        SP_MATH_COS
+        SP_MATH_SIN
+        SP_MATH_EXP
+        SP_MATH_LOG
+        SP_MATH_SQRT
+
+    enum: SP_MAX_COEFFICIENTS
+
+    ctypedef enum sp_integrand_kind:
+        SP_INTEGRAND_MATH
+        SP_INTEGRAND_POLYNOMIAL
+        SP_INTEGRAND_SCALAR
+        SP_INTEGRAND_SCALAR_USER
+
+    ctypedef struct sp_integrand:
+        sp_integrand_kind kind
+        sp_math math
+        const double *coefficients
+        size_t n_coefficients
+        double (*scalar)(double x)
+        double (*scalar_user)(double x, void *user)
+        void *user
+
+    int sp_integrate(
+        sp_pool *pool,
+        const sp_integrand *f,
+        double a,
+        double b,
+        int64_t n,
+        double *ret_value,
+    )
+
+    ctypedef struct sp_image:
+        void *data
+        Py_ssize_t stride
+        Py_ssize_t height
+        Py_ssize_t width
+        Py_ssize_t channels
+
+    ctypedef enum sp_border:
+        SP_BORDER_REFLECT
+        SP_BORDER_MIRROR
+        SP_BORDER_NEAREST
+        SP_BORDER_CONSTANT
+        SP_BORDER_WRAP
+
+    ctypedef struct sp_gaussian:
+        double sigma_y
+        double sigma_x
+        double truncate
+        int64_t radius_y
+        int64_t radius_x
+        sp_border border
+        double cval
+
+    enum: SP_MAX_RADIUS
+
+    int sp_gaussian_filter_u8(
+        sp_pool *pool,
+        const sp_image *src,
+        const sp_image *dst,
+        const sp_gaussian *options,
+    )
+    int sp_gaussian_filter_f32(
+        sp_pool *pool,
+        const sp_image *src,
+        const sp_image *dst,
+        const sp_gaussian *options,
+    )
+    int sp_rgb_to_gray_u8(sp_pool *pool, const sp_image *src, const sp_image *dst)
+    int sp_rgb_to_gray_f32(sp_pool *pool, const sp_image *src, const sp_image *dst)

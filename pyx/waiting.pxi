@@ -1,0 +1,150 @@
+# Waiting for many futures; the policy is in python/stealpool/waiting.py.
+
+
+def all_native(futures):
+    """True if every future is ours and was made by an executor."""
+    for future in futures:
+        if not isinstance(future, FutureBase) or (<FutureBase>future).home is None:
+            return False
+    return True
+
+
+def wait_all(list futures, timeout):
+    """Wait until all futures are ready; False if the timeout passes first.
+
+    However many they are, the GIL is taken once.
+    """
+    cdef int64_t left_ns = ns_of(timeout)
+    cdef size_t n = 0, i
+    cdef FutureBase future
+    cdef Home home = None
+    cdef sp_status status = SP_OK
+    cdef sp_cell **cells
+    if not futures:
+        return True
+    cells = <sp_cell **>malloc(len(futures) * sizeof(sp_cell *))
+    if cells == NULL:
+        raise MemoryError(f"stealpool: no memory to wait for {len(futures)} futures")
+    try:
+        for future in futures:
+            cells[n] = borrow(future)
+            if cells[n] != NULL:
+                n += 1
+                home = future.home
+        if n:
+            if may_spin and left_ns != 0 and is_native(cells[n - 1]):
+                sp_cell_spin(cells[n - 1], SPIN_NS)
+            status = wait_cells(cells, n, left_ns, home)
+    finally:
+        for i in range(n):
+            sp_task_unref(&cells[i].task)
+        free(cells)
+    for future in futures:
+        peek(future)
+    drain_reclaimed()
+    return status == SP_OK
+
+
+@cython.final
+@cython.no_gc
+cdef class Completions:
+    """Futures in the order in which they end: a completion queue of the waiter's.
+
+    A future can report to one such queue at a time. One that already does is
+    refused by add(), and the caller falls back on the standard library.
+    """
+
+    cdef sp_completion *queue
+    cdef dict armed  # cell address -> future, of those not yet seen to end
+
+    def __cinit__(self):
+        raise_status(sp_completion_create(&self.queue, NULL, NULL))
+        self.armed = {}
+
+    def __dealloc__(self):
+        self.close()
+        sp_completion_free(self.queue)
+
+    def add(self, FutureBase future):
+        """Have the future report here.
+
+        Returns
+        -------
+        bool or None
+            True: it will. False: it is ready already. None: it cannot.
+        """
+        cdef sp_cell *cell = borrow(future)
+        if cell == NULL:
+            return False
+        cdef sp_status status = sp_task_notify(&cell.task, WAITER_TICKET, self.queue)
+        sp_task_unref(&cell.task)
+        if status == SP_EBUSY:
+            return None
+        if status == SP_EDONE:
+            get_ready(future)
+            return False
+        self.armed[<uintptr_t>cell] = future
+        return True
+
+    def next_batch(self, timeout):
+        """The futures that have ended since the last call; waits for the first.
+
+        Returns an empty list if the timeout passes.
+        """
+        cdef int64_t left_ns = ns_of(timeout)
+        cdef int64_t slice_ns, deadline_ns = 0
+        cdef bint in_slices = on_main_thread()
+        cdef sp_status status
+        cdef FutureBase future
+        if left_ns > 0:
+            deadline_ns = now_ns() + left_ns
+        batch = self.take()
+        while not batch and self.armed and left_ns != 0:
+            future = next(iter(self.armed.values()))
+            if future.home.home.is_stale:
+                check_stale(&future.cell, future.cell != NULL)
+            slice_ns = SLICE_NS if in_slices else -1
+            if left_ns > 0 and (slice_ns < 0 or left_ns < slice_ns):
+                slice_ns = left_ns
+            with nogil:
+                status = sp_completion_wait(self.queue, slice_ns)
+            sp_home_count_attach(future.home.home)
+            if status != SP_OK:
+                PyErr_CheckSignals()
+            batch = self.take()
+            if left_ns > 0:
+                left_ns = max(deadline_ns - now_ns(), 0)
+        return batch
+
+    cdef list take(self):
+        cdef list batch = []
+        cdef sp_ticket *ticket = sp_completion_drain(self.queue)
+        cdef sp_task *task
+        cdef FutureBase future
+        while ticket != NULL:
+            task = sp_ticket_task(ticket)
+            ticket = sp_ticket_next(ticket)
+            future = self.armed.pop(<uintptr_t>task, None)
+            sp_task_unref(task)
+            if future is not None:
+                get_ready(future)
+                batch.append(future)
+        if batch:
+            drain_reclaimed()
+        return batch
+
+    def close(self):
+        """Report no more. Called at the latest when the object dies."""
+        cdef FutureBase future
+        cdef sp_cell *cell
+        cdef dict left = {}
+        for address, future in self.armed.items():
+            # The queue's ticket has a reference, so the cell is still there.
+            cell = <sp_cell *><uintptr_t>address
+            if sp_task_unnotify(&cell.task, WAITER_TICKET) == SP_EDONE:
+                left[address] = future  # in the queue, or being put there
+        self.armed = left
+        while self.armed:
+            with nogil:
+                sp_completion_wait(self.queue, SLICE_NS)
+            self.take()
