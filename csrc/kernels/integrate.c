@@ -4,9 +4,12 @@
 
 #include "kernels/dispatch.h"
 
-/* The unit of splitting: 4 to 60 microseconds of work for the functions we know.
- * The places where a sum is cut are multiples of it, for any number of threads. */
+/* The unit of splitting for the functions we know: 4 to 60 microseconds. */
 #define PIECE_POINTS 8192
+
+/* Any other function may be slow, so that a few points are worth a thread. */
+#define LEAST_PIECE_POINTS 8
+#define PIECES_WANTED 256
 
 /* Points that are evaluated at once where there is no fused kernel. */
 enum { BUFFER_POINTS = 256 };
@@ -15,7 +18,8 @@ struct integral {
     const struct sp__kernels *kernels;
     const sp_integrand *f;
     struct sp__points points;
-    double n;
+    int64_t n;
+    int64_t piece_points;
 };
 
 static double point(const struct integral *integral, double i)
@@ -77,8 +81,8 @@ static int sum_pieces(intptr_t begin, intptr_t end, void *acc, void *user)
     const sp_integrand *f = integral->f;
     for (intptr_t piece = begin; piece < end; piece++) {
         struct sp__sum sum = {0, 0};
-        double from = (double)piece * PIECE_POINTS;
-        double to = fmin(from + PIECE_POINTS, integral->n);
+        double from = (double)(piece * integral->piece_points);
+        double to = fmin(from + (double)integral->piece_points, (double)integral->n);
         switch (f->kind) {
         case SP_INTEGRAND_MATH:
             sum_math(integral, from, to, &sum);
@@ -103,6 +107,17 @@ static void combine_sums(void *into, const void *from, void *user)
 {
     (void)user;
     sp__sum_merge(into, from);
+}
+
+/* The places where a sum is cut depend on this alone. */
+static int64_t choose_piece_points(const sp_integrand *f, int64_t n)
+{
+    if (f->kind == SP_INTEGRAND_MATH || f->kind == SP_INTEGRAND_POLYNOMIAL)
+        return PIECE_POINTS;
+    int64_t points = n / PIECES_WANTED;
+    if (points < LEAST_PIECE_POINTS)
+        return LEAST_PIECE_POINTS;
+    return points < PIECE_POINTS ? points : PIECE_POINTS;
 }
 
 static int is_valid(const sp_integrand *f)
@@ -131,12 +146,13 @@ int sp_integrate(sp_pool *pool, const sp_integrand *f, double a, double b, int64
         .kernels = sp__kernels(),
         .f = f,
         .points = {a, (b - a) / (double)n},
-        .n = (double)n,
+        .n = n,
+        .piece_points = choose_piece_points(f, n),
     };
     struct sp__sum sum = {0, 0};
-    intptr_t pieces = (intptr_t)((n + PIECE_POINTS - 1) / PIECE_POINTS);
-    int code = sp_parallel_reduce(pool, 0, pieces, 1, sum_pieces, combine_sums, &sum,
-                                  sizeof sum, &integral);
+    int64_t pieces = (n - 1) / integral.piece_points + 1;
+    int code = sp_parallel_reduce(pool, 0, (intptr_t)pieces, 1, sum_pieces,
+                                  combine_sums, &sum, sizeof sum, &integral);
     if (code != 0)
         return code;
     /* An infinite sum has no rest. */

@@ -148,8 +148,11 @@ static void run_rest(struct loop *loop, double rest_ns)
     if (rest_ns >= WORTH_SHARING_NS)
         loop->share = PIECES_PER_THREAD * ((pool ? (intptr_t)pool->n_workers : 0) + 1);
     if (pool && rest_ns >= WORTH_SHARING_NS) {
-        loop->slot = sp__region_open(&pool->regions, join_loop, loop);
-        if (loop->slot >= 0 && rest_ns >= WORTH_WAKING_NS)
+        loop->slot = sp__region_take_slot(&pool->regions);
+    }
+    if (loop->slot >= 0) {
+        sp__region_open(&pool->regions, loop->slot, join_loop, loop);
+        if (rest_ns >= WORTH_WAKING_NS)
             sp__idle_notify(&pool->idle);
     }
     run_pieces(loop);

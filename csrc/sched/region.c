@@ -12,7 +12,7 @@ static uint64_t bit_of(int slot)
     return (uint64_t)1 << slot;
 }
 
-static int take_slot(struct sp__regions *regions)
+int sp__region_take_slot(struct sp__regions *regions)
 {
     uint64_t taken = load_relaxed(&regions->taken);
     while (~taken) {
@@ -24,17 +24,14 @@ static int take_slot(struct sp__regions *regions)
     return -1;
 }
 
-int sp__region_open(struct sp__regions *regions, sp__region_fn work, void *user)
+void sp__region_open(struct sp__regions *regions, int slot, sp__region_fn work,
+                     void *user)
 {
-    int slot = take_slot(regions);
-    if (slot < 0)
-        return -1;
     regions->slots[slot].work = work;
     regions->slots[slot].user = user;
     /* release (R1): work and user, to those who join. seq-cst (S3): the load of
      * `searching` that follows in sp__idle_notify() must not come first. */
     fetch_or_seq_cst(&regions->open, bit_of(slot));
-    return slot;
 }
 
 void sp__region_exhaust(struct sp__regions *regions, int slot)

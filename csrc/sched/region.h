@@ -10,8 +10,7 @@
  *            open  close  join  is_open      - may run at the same time
  * all         -     -      -      -
  *
- * open takes one of SP__REGION_SLOTS slots; with none free, the caller works
- * alone. The danger is a worker that joins while the caller leaves: it counts
+ * There are SP__REGION_SLOTS slots; with none free, the caller works alone. The danger is a worker that joins while the caller leaves: it counts
  * itself in, then looks whether the slot is still open; the caller closes the
  * slot, then looks whether somebody is in (R1, seq-cst on both sides).
  */
@@ -42,11 +41,12 @@ struct sp__regions {
     struct sp__region_slot slots[SP__REGION_SLOTS];
 };
 
-/**
- * Let workers call work(user) until the region is closed. Wakes nobody.
- * @return a slot for sp__region_close(), or -1 when all are taken.
- */
-int sp__region_open(struct sp__regions *regions, sp__region_fn work, void *user);
+/** Take a slot for a region; -1 when all are taken. */
+int sp__region_take_slot(struct sp__regions *regions);
+
+/** Let workers call work(user) until the region is closed. Wakes nobody. */
+void sp__region_open(struct sp__regions *regions, int slot, sp__region_fn work,
+                     void *user);
 
 /** Nothing is left to begin: no more worker need join. Anyone who is inside. */
 void sp__region_exhaust(struct sp__regions *regions, int slot);
