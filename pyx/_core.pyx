@@ -26,6 +26,7 @@ from cpython.buffer cimport (
 )
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.object cimport PyObject_GenericSetAttr
 from cpython.pycapsule cimport (
     PyCapsule_CheckExact,
     PyCapsule_GetContext,
@@ -70,6 +71,11 @@ from weakref import WeakSet as _WeakSet
 cdef extern from "base/os.h" nogil:
     int64_t sp__os_now_ns()
     uint32_t sp__os_affinity_cpus()
+
+cdef extern from "Python.h":
+    void PyObject_GC_Track(object op)
+    void PyObject_GC_UnTrack(object op)
+    bint PyObject_GC_IsTracked(object op)
 
 cdef extern from *:
     """

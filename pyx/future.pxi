@@ -61,6 +61,10 @@ cdef class FutureBase:
         if self.cell != NULL:
             abandon(self)
 
+    def __setattr__(self, name, value):
+        track(self)
+        PyObject_GenericSetAttr(self, name, value)
+
     # ------------------------------------- the standard library's private fields
 
     @property
@@ -280,7 +284,18 @@ cdef FutureBase new_future(Home home, object job, sp_cell *cell):
     future.job = job
     future.cell = cell
     cell.future = <void *>future
+    if type(job) is Kernel:
+        # Numbers in, numbers out: it cannot be part of a cycle, so the collector
+        # need not look at it, which is a third of what a submit costs.
+        PyObject_GC_UnTrack(future)
     return future
+
+
+cdef int track(FutureBase future) except -1:
+    """The future may be part of a cycle from now on."""
+    if not PyObject_GC_IsTracked(future):
+        PyObject_GC_Track(future)
+    return 0
 
 
 cdef sp_cell *borrow(FutureBase future):
@@ -322,12 +337,14 @@ cdef int take_result(FutureBase future) except -1:
             (<Job>future.job).name, cell.error, cell.message
         )
         future.is_error = True
+        track(future)  # exception -> traceback -> frame -> future
     else:
         try:
             future.value = (<Job>future.job).result_of(cell)
         except BaseException as error:  # no memory for the result
             future.value = error
             future.is_error = True
+            track(future)
     return 0
 
 
@@ -378,6 +395,7 @@ cdef Observers observed(FutureBase future):
     if future.observers is not None:
         return future.observers
     cdef Observers observers = Observers.__new__(Observers)
+    track(future)
     if future.cell != NULL and not future.is_ready and is_native(future.cell):
         if not order_announcement(future):
             get_ready(future)  # has ended: nothing is left to announce

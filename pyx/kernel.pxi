@@ -24,13 +24,12 @@ cdef tuple TYPE_NAMES = (
     "int64", "uint64", "float32", "float64",
 )
 
-cdef int64_t[10] LEAST
-cdef uint64_t[10] MOST
-LEAST[:] = [0, 0, -(1 << 7), 0, -(1 << 15), 0, -(1 << 31), 0, -(1 << 63), 0]
-MOST[:] = [
-    0, 1, (1 << 7) - 1, (1 << 8) - 1, (1 << 15) - 1, (1 << 16) - 1,
-    (1 << 31) - 1, (1 << 32) - 1, (1 << 63) - 1, (1 << 64) - 1,
-]
+# The integers that each type up to T_UINT64 holds.
+cdef tuple LEAST = (0, 0, -(2**7), 0, -(2**15), 0, -(2**31), 0, -(2**63), 0)
+cdef tuple MOST = (
+    0, 1, 2**7 - 1, 2**8 - 1, 2**15 - 1, 2**16 - 1, 2**31 - 1, 2**32 - 1, 2**63 - 1,
+    2**64 - 1,
+)
 
 cdef struct Parameter:
     Type type

@@ -1,0 +1,177 @@
+"""One command per intent. `spin` lists them, `spin <command> --help` explains one."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+from spin.cmds import meson
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON = sys.executable
+
+# Builds of the C library and its tests, each in a folder `build-<name>`.
+C_BUILDS = {
+    "c": [],
+    "release": ["-Dbuildtype=release"],
+    "tsan": ["-Db_sanitize=thread", "-Db_lundef=false"],
+    "asan": ["-Db_sanitize=address,undefined", "-Db_lundef=false"],
+    "posix": ["-Dos=posix"],
+    "edges": ["-Ddeque_capacity=4", "-Dchaos=true"],
+}
+
+
+def call(*command, check=True):
+    """Show and run one command in the root of the tree; True when it succeeded."""
+    words = [str(word) for word in command]
+    click.secho("$ " + shlex.join(words), fg="bright_blue", bold=True)
+    code = subprocess.run(words, cwd=ROOT).returncode
+    if code and check:
+        sys.exit(code)
+    return code == 0
+
+
+def tree(*patterns):
+    """All files of ours that match, as paths from the root."""
+    files = (path for pattern in patterns for path in ROOT.glob(pattern))
+    return sorted(path.relative_to(ROOT) for path in files)
+
+
+def c_build(name):
+    """Configure the C build `name` unless that was done, and return its folder."""
+    folder = f"build-{name}"
+    if not (ROOT / folder / "build.ninja").exists():
+        options = ["-Dpython=disabled", "-Dwerror=true", *C_BUILDS[name]]
+        call("meson", "setup", folder, *options)
+    return folder
+
+
+def c_tests(name, tests):
+    suites = [] if tests else ["--suite", "unit", "--suite", "stress"]
+    call("meson", "test", "-C", c_build(name), "--print-errorlogs", *suites, *tests)
+
+
+build = meson.build
+
+
+def use_build(ctx):
+    """Build the package and let the Python programs that follow import it."""
+    ctx.invoke(build, build_dir="build", quiet=True)
+    meson._set_pythonpath("build", quiet=True)
+
+
+@click.command()
+@click.argument("pytest_args", nargs=-1)
+@click.pass_context
+def test(ctx, pytest_args):
+    """Build the package, then run pytest on tests/py, or on what is named.
+
+    \b
+    spin test
+    spin test tests/py/test_future.py
+    spin test -- -k cancel -x
+    """
+    use_build(ctx)
+    call(PYTHON, "-P", "-m", "pytest", *pytest_args)
+
+
+@click.command()
+@click.option(
+    "--build", "name", type=click.Choice(list(C_BUILDS)), default="c", show_default=True
+)
+@click.argument("tests", nargs=-1)
+def test_c(name, tests):
+    """Run the C tests, all or those that are named.
+
+    \b
+    spin test-c
+    spin test-c deque steal
+    STRESS=100 spin test-c --build posix steal
+    """
+    c_tests(name, tests)
+
+
+@click.command()
+@click.argument("tests", nargs=-1)
+def tsan(tests):
+    """Run the C tests under ThreadSanitizer."""
+    c_tests("tsan", tests)
+
+
+@click.command()
+@click.argument("tests", nargs=-1)
+def asan(tests):
+    """Run the C tests under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    c_tests("asan", tests)
+
+
+@click.command()
+@click.option("--fix", is_flag=True, help="Format the files instead of complaining.")
+@click.pass_context
+def lint(ctx, fix):
+    """Formatters, linters, types, and the architecture tests; all of them."""
+    c_files = tree(*(f"{top}/**/*.[ch]" for top in ("csrc", "pyx", "tests", "bench")))
+    cython_files = tree("pyx/*.px[dix]", "pyx/*.pyx", "python/**/*.pxd")
+    meson_files = tree("meson.build", "meson.options", "*/**/meson.build")
+    commands = [
+        ["clang-format", *(["-i"] if fix else ["--dry-run", "-Werror"]), *c_files],
+        ["ruff", "format", *([] if fix else ["--check"]), "."],
+        ["ruff", "check", *(["--fix"] if fix else []), "."],
+        ["meson", "format", "-e", "-i" if fix else "-d", *meson_files],
+        ["cython-lint", *cython_files],
+        [PYTHON, "-m", "pytest", "-q", "tests/py/test_structure.py"],
+    ]
+    results = [call(*command, check=False) for command in commands]
+    stubtest_args = ["--allowlist", ".spin/stubtest.txt", "--ignore-unused-allowlist"]
+    stubtest_args += ["stealpool._core", "stealpool._peers"]
+    use_build(ctx)
+    results += [
+        call(PYTHON, "-P", "-m", "mypy", "-p", "stealpool", check=False),
+        call(PYTHON, "-P", "-m", "mypy.stubtest", *stubtest_args, check=False),
+    ]
+    sys.exit(not all(results))
+
+
+@click.command()
+@click.argument("scripts", nargs=-1)
+@click.pass_context
+def bench(ctx, scripts):
+    """Run the C benchmarks, or the Python scripts that are named.
+
+    \b
+    spin bench
+    spin bench bench/py/bench_submit.py
+    """
+    if not scripts:
+        call("meson", "test", "-C", c_build("release"), "--benchmark", "--verbose")
+        return
+    ctx.invoke(build, build_dir="build-bench", meson_args=("-Dbuildtype=release",))
+    meson._set_pythonpath("build-bench", quiet=True)
+    for script in scripts:
+        call(PYTHON, "-P", script)
+
+
+@click.command()
+def docs():
+    """Build docs/ into docs/_build; every warning is an error."""
+    shutil.rmtree(ROOT / "docs/_build", ignore_errors=True)
+    call(
+        PYTHON,
+        "-m",
+        "sphinx",
+        "-W",
+        "--keep-going",
+        "-b",
+        "html",
+        "docs",
+        "docs/_build",
+    )
+
+
+@click.command()
+def check():
+    """Everything that CI runs, in the same order."""
+    os.execv(ROOT / ".ci/run", [".ci/run"])
