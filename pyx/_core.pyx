@@ -63,9 +63,7 @@ from functools import update_wrapper as _update_wrapper
 from operator import index as _index
 from threading import Condition as _Condition
 from threading import Thread as _Thread
-from threading import get_ident as _get_ident
 from threading import local as _thread_local
-from threading import main_thread as _main_thread
 from weakref import WeakSet as _WeakSet
 
 cdef extern from "base/os.h" nogil:

@@ -6,10 +6,15 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "sched/group.h"
+#include "sched/pool.h"
 #include "sched/task.h"
 
 /* One run in so many is timed, when runs are timed at all. */
 #define TIMED_EVERY 16
+
+/* A waiter that spins holds the GIL, and may not keep others waiting for long. */
+#define SPIN_NS 20000
 
 /* ------------------------------------------------------------------ making */
 
@@ -133,15 +138,19 @@ void sp_home_init(struct sp_home *home)
     sp_group_init(&home->group);
 }
 
-void sp_cell_join(struct sp_cell *cell, struct sp_home *home)
+void sp_cells_join(struct sp_cell *const *cells, size_t n, struct sp_home *home)
 {
-    cell->home = home;
-    sp_group_add(&home->group, &cell->task);
+    sp__group_enter(&home->group, (uint32_t)n);
     lock(home);
-    cell->after = home->cells;
-    if (cell->after)
-        cell->after->before = cell;
-    home->cells = cell;
+    for (size_t i = 0; i < n; i++) {
+        struct sp_cell *cell = cells[i];
+        cell->home = home;
+        cell->task.group = &home->group;
+        cell->after = home->cells;
+        if (cell->after)
+            cell->after->before = cell;
+        home->cells = cell;
+    }
     unlock(home);
 }
 
@@ -182,17 +191,15 @@ void sp_home_cancel_all(struct sp_home *home)
 
 /* ----------------------------------------------------------------- waiting */
 
-bool sp_cell_spin(struct sp_cell *cell, int64_t spin_ns)
+bool sp_cell_spin(struct sp_cell *cell, const sp_pool *pool)
 {
-    int64_t until = sp__os_now_ns() + spin_ns;
+    if (!sp__pool_is_elsewhere(pool))
+        return false;
+    int64_t until = sp__os_now_ns() + SPIN_NS;
     do {
-        for (int i = 0; i < 16; i++) {
-            if (sp_task_phase(&cell->task) >= SP_DONE)
-                return true;
-            sp__os_pause();
-        }
-        /* The worker may need this very CPU. */
-        sp__os_yield();
+        if (sp_task_phase(&cell->task) >= SP_DONE)
+            return true;
+        sp__os_pause();
     } while (sp__os_now_ns() < until);
     return false;
 }

@@ -93,8 +93,8 @@ struct sp_cell *sp_cell_for_plan(sp_plan_fn plan, size_t size);
 /** A cell that only has a task's life: for a Python callable. */
 struct sp_cell *sp_cell_for_callable(void);
 
-/** List the cell in `home` and count its task in. Before it is submitted. */
-void sp_cell_join(struct sp_cell *cell, struct sp_home *home);
+/** List the cells in `home` and count their tasks in. Before they are submitted. */
+void sp_cells_join(struct sp_cell *const *cells, size_t n, struct sp_home *home);
 
 /**
  * The task has ended, or will not be submitted: take the cell from its home's
@@ -129,8 +129,11 @@ void sp_home_cancel_all(struct sp_home *home);
 sp_status sp_cells_wait(struct sp_cell *const *cells, size_t n, int64_t timeout_ns,
                         int64_t spin_ns, int helping);
 
-/** Look at the task for up to `spin_ns`: true when it has ended. */
-bool sp_cell_spin(struct sp_cell *cell, int64_t spin_ns);
+/**
+ * Look at the task for a moment, if a worker of `pool`, which runs it, is on
+ * another CPU. True when it has ended.
+ */
+bool sp_cell_spin(struct sp_cell *cell, const sp_pool *pool);
 
 /* The longest run that a waiting thread takes upon itself when helping = 1. */
 #define SP_SHORT_NS 20000

@@ -1,6 +1,6 @@
 # What the extension uses of cell.h.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from stealpool_c cimport sp_group, sp_status, sp_task
+from stealpool_c cimport sp_group, sp_pool, sp_status, sp_task
 
 
 cdef extern from "kernels/call.h" nogil:
@@ -57,7 +57,7 @@ cdef extern from "cell.h" nogil:
     sp_cell *sp_cell_for_call(sp_callee *callee)
     sp_cell *sp_cell_for_plan(sp_plan_fn plan, size_t size)
     sp_cell *sp_cell_for_callable()
-    void sp_cell_join(sp_cell *cell, sp_home *home)
+    void sp_cells_join(sp_cell **cells, size_t n, sp_home *home)
     void *sp_cell_settle(sp_cell *cell)
     void sp_cell_run_inline(sp_cell *cell)
     bint sp_cell_claim(sp_cell *cell)
@@ -67,7 +67,7 @@ cdef extern from "cell.h" nogil:
         sp_cell **cells, size_t n, int64_t timeout_ns, int64_t spin_ns, int helping
     )
 
-    bint sp_cell_spin(sp_cell *cell, int64_t spin_ns)
+    bint sp_cell_spin(sp_cell *cell, const sp_pool *pool)
 
     ctypedef struct sp_bell "struct sp_bell":
         pass

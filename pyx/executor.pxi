@@ -98,14 +98,15 @@ cdef class ExecutorBase:
             raise MemoryError("stealpool: no memory for a task")
         job = (fn, args, kwargs)
         keep(cell, job)
-        sp_cell_join(cell, self.home.home)
+        sp_cells_join(&cell, 1, self.home.home)
         self.home.home.submitted += 1
         return new_future(self.home, job, cell)
 
     cdef FutureBase submit_cell(self, sp_cell *cell, Job job):
         """Queue a cell, which becomes the Future's."""
         cdef FutureBase future = new_future(self.home, job, cell)
-        prepare(cell, self.home)
+        arm_pins(cell)
+        sp_cells_join(&cell, 1, self.home.home)
         cdef sp_status status = sp_submit(self.home.pool.pool, &cell.task)
         if status != SP_OK:
             take_back(cell)
@@ -156,8 +157,10 @@ cdef class ExecutorBase:
                 tasks[made] = &cell.task
                 made += 1
                 futures.append(new_future(self.home, kernel, cell))
-            for i in range(n):
-                prepare(sp_cell_of(tasks[i]), self.home)
+            for i in range(n if kernel.n_pointers else 0):
+                arm_pins(sp_cell_of(tasks[i]))
+            # Cells and tasks convert: a task is a cell's first member.
+            sp_cells_join(<sp_cell **>tasks, n, self.home.home)
             status = sp_submit_many(self.home.pool.pool, tasks, n)
             if status != SP_OK:
                 for i in range(n):
@@ -181,7 +184,7 @@ cdef class ExecutorBase:
     def _await_tasks(self, timeout):
         """Wait until no task is unfinished; False if the timeout passes first."""
         cdef int64_t left_ns = ns_of(timeout)
-        cdef int64_t slice_ns, deadline_ns = 0
+        cdef int64_t deadline_ns = 0
         cdef sp_home *home = self.home.home
         cdef sp_status status
         if home.is_stale or self.home.unfinished() == 0:
@@ -189,11 +192,8 @@ cdef class ExecutorBase:
         if left_ns > 0:
             deadline_ns = now_ns() + left_ns
         while left_ns != 0:
-            slice_ns = SLICE_NS
-            if left_ns > 0 and left_ns < slice_ns:
-                slice_ns = left_ns
             with nogil:
-                status = sp_group_wait(&home.group, slice_ns)
+                status = sp_group_wait(&home.group, left_ns)
             sp_home_count_attach(home)
             if status == SP_OK:
                 drain_reclaimed()
@@ -245,15 +245,14 @@ cdef class ExecutorBase:
         self.home.home.times_kernels = mode == "short"
 
 
-cdef int prepare(sp_cell *cell, Home home) except -1:
-    """The last steps before a cell is queued. None can fail."""
+cdef int arm_pins(sp_cell *cell) except -1:
+    """See that the buffers of a cell are released when its task has ended."""
     if isinstance(<object>cell.keep, Pins):
         sp_task_notify(&cell.task, EXECUTOR_TICKET, reclaimed)
         try:
             start_drainer()
         except RuntimeError:
             pass  # no thread to be had: waiters and submitters reclaim, too
-    sp_cell_join(cell, home.home)
     return 0
 
 

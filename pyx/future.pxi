@@ -19,14 +19,6 @@ cdef tuple STATE_NAMES = (
     "PENDING", "RUNNING", "CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED",
 )
 
-# How long a waiter spins with the GIL in hand, where it can gain from that: taking
-# the GIL back costs a switch interval next to a busy Python thread.
-cdef int64_t SPIN_NS = 20000
-
-# The main thread sleeps in slices: between its last look for signals and its sleep
-# a handler may run unnoticed, as in CPython's own locks.
-cdef int64_t SLICE_NS = 1000000000
-
 cdef unsigned EXECUTOR_TICKET = 0  # to the drainer
 cdef unsigned WAITER_TICKET = 1    # to as_completed() and wait() for any
 
@@ -484,7 +476,9 @@ cdef int await_end(FutureBase future, object timeout) except -1:
             if not is_native(cell):
                 run_if_on_lane(future, cell)
             elif may_spin and left_ns != 0:
-                sp_cell_spin(cell, SPIN_NS)
+                # With the GIL in hand: getting it back next to a busy Python thread
+                # takes a whole switch interval.
+                sp_cell_spin(cell, future.home.pool.pool)
         if wait_cells(&cell, 1, left_ns, future.home) == SP_ETIMEDOUT:
             raise _TimeoutError()
     finally:
@@ -499,12 +493,14 @@ cdef sp_status wait_cells(
 ) except? SP_EINVAL:
     """Wait for all cells without the GIL; SP_OK or SP_ETIMEDOUT.
 
-    The GIL is taken back once, plus once for each signal and each second.
+    The GIL is taken back once, and once for each signal: a handler that runs in this
+    thread ends the sleep. Between the last look for signals and falling asleep one may
+    go unnoticed, as in CPython's own locks; sleeping in slices would close that gap, and
+    cost a timer, which is a quarter of a round trip.
     """
-    cdef int64_t slice_ns, deadline_ns = 0
+    cdef int64_t deadline_ns = 0
     cdef sp_status status = SP_OK
     cdef int helping = helping_of(home)
-    cdef bint in_slices = on_main_thread()
     cdef size_t i
     if left_ns > 0:
         deadline_ns = now_ns() + left_ns
@@ -517,19 +513,14 @@ cdef sp_status wait_cells(
         return SP_ETIMEDOUT
     while True:
         check_stale(cells, n)
-        slice_ns = SLICE_NS if in_slices else -1
-        if left_ns > 0 and (slice_ns < 0 or left_ns < slice_ns):
-            slice_ns = left_ns
         with nogil:
-            status = sp_cells_wait(cells, n, slice_ns, 0, helping)
+            status = sp_cells_wait(cells, n, left_ns, 0, helping)
         sp_home_count_attach(home.home)
-        if status != SP_EINTR and status != SP_ETIMEDOUT:
-            return SP_OK
+        if status != SP_EINTR:
+            return status if status == SP_ETIMEDOUT else SP_OK
         PyErr_CheckSignals()
         if left_ns > 0:
-            left_ns = deadline_ns - now_ns()
-            if left_ns <= 0:
-                return SP_ETIMEDOUT
+            left_ns = max(deadline_ns - now_ns(), 1)
 
 
 cdef int check_stale(sp_cell **cells, size_t n) except -1:

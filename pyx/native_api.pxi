@@ -56,7 +56,7 @@ cdef int join(void *spawned) noexcept nogil:
     cdef sp_cell *cell = <sp_cell *>spawned
     cdef sp_status status = SP_EINTR
     while status == SP_EINTR:
-        status = sp_task_wait(&cell.task, -1, SPIN_NS)
+        status = sp_task_wait(&cell.task, -1, 0)
     cdef int error = cell.error if status == SP_OK else <int>status
     sp_task_unref(&cell.task)
     return error

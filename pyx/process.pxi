@@ -5,13 +5,6 @@ cdef int64_t now_ns():
     return sp__os_now_ns()
 
 
-cdef bint on_main_thread():
-    return _get_ident() == main_thread
-
-
-cdef object main_thread = _main_thread().ident
-
-
 def build_config():
     """What was built, and what it runs on: for show_config() and bug reports."""
     return {

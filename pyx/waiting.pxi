@@ -1,23 +1,32 @@
 # Waiting for many futures; the policy is in python/stealpool/waiting.py.
 
 
-def all_native(futures):
-    """True if every future is ours and was made by an executor."""
+cdef bint is_ours(object future):
+    return isinstance(future, FutureBase) and (<FutureBase>future).home is not None
+
+
+def all_ours(futures):
+    """True if every future was made by an executor of ours."""
     for future in futures:
-        if not isinstance(future, FutureBase) or (<FutureBase>future).home is None:
+        if not is_ours(future):
             return False
     return True
 
 
-def wait_all(list futures, timeout):
-    """Wait until all futures are ready; False if the timeout passes first.
+def wait_all(set futures, timeout):
+    """Wait until all futures are ready.
 
     However many they are, the GIL is taken once.
+
+    Returns
+    -------
+    bool or None
+        False: the timeout passed first. None: there is a future that was not made by
+        an executor of ours, and nothing was waited for.
     """
     cdef int64_t left_ns = ns_of(timeout)
     cdef size_t n = 0, i
     cdef FutureBase future
-    cdef Home home = None
     cdef sp_status status = SP_OK
     cdef sp_cell **cells
     if not futures:
@@ -26,22 +35,24 @@ def wait_all(list futures, timeout):
     if cells == NULL:
         raise MemoryError(f"stealpool: no memory to wait for {len(futures)} futures")
     try:
-        for future in futures:
+        for each in futures:
+            if not is_ours(each):
+                return None
+            future = <FutureBase>each
             cells[n] = borrow(future)
-            if cells[n] != NULL:
-                n += 1
-                home = future.home
+            n += cells[n] != NULL
         if n:
             if may_spin and left_ns != 0 and is_native(cells[n - 1]):
-                sp_cell_spin(cells[n - 1], SPIN_NS)
-            status = wait_cells(cells, n, left_ns, home)
+                sp_cell_spin(cells[n - 1], future.home.pool.pool)
+            status = wait_cells(cells, n, left_ns, future.home)
     finally:
         for i in range(n):
             sp_task_unref(&cells[i].task)
         free(cells)
-    for future in futures:
-        peek(future)
-    drain_reclaimed()
+    if n:
+        for each in futures:
+            peek(<FutureBase>each)
+        drain_reclaimed()
     return status == SP_OK
 
 
@@ -92,8 +103,7 @@ cdef class Completions:
         Returns an empty list if the timeout passes.
         """
         cdef int64_t left_ns = ns_of(timeout)
-        cdef int64_t slice_ns, deadline_ns = 0
-        cdef bint in_slices = on_main_thread()
+        cdef int64_t deadline_ns = 0
         cdef sp_status status
         cdef FutureBase future
         if left_ns > 0:
@@ -103,11 +113,8 @@ cdef class Completions:
             future = next(iter(self.armed.values()))
             if future.home.home.is_stale:
                 check_stale(&future.cell, future.cell != NULL)
-            slice_ns = SLICE_NS if in_slices else -1
-            if left_ns > 0 and (slice_ns < 0 or left_ns < slice_ns):
-                slice_ns = left_ns
             with nogil:
-                status = sp_completion_wait(self.queue, slice_ns)
+                status = sp_completion_wait(self.queue, left_ns)
             sp_home_count_attach(future.home.home)
             if status != SP_OK:
                 PyErr_CheckSignals()
@@ -146,5 +153,5 @@ cdef class Completions:
         self.armed = left
         while self.armed:
             with nogil:
-                sp_completion_wait(self.queue, SLICE_NS)
+                sp_completion_wait(self.queue, -1)
             self.take()

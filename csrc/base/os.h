@@ -88,6 +88,9 @@ void sp__os_thread_join(struct sp__os_thread *thread);
 
 /* ------------------------------------------------------------------- CPUs */
 
+/** The CPU on which the calling thread runs, as of now; cheap. */
+uint32_t sp__os_current_cpu(void);
+
 /** CPUs in this thread's affinity mask; at least 1. */
 uint32_t sp__os_affinity_cpus(void);
 

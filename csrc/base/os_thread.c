@@ -104,6 +104,16 @@ void sp__os_thread_join(struct sp__os_thread *thread)
     }
 }
 
+uint32_t sp__os_current_cpu(void)
+{
+#ifdef __linux__
+    int cpu = sched_getcpu(); /* from memory that the kernel keeps up to date */
+    if (cpu >= 0)
+        return (uint32_t)cpu;
+#endif
+    return 0;
+}
+
 uint32_t sp__os_affinity_cpus(void)
 {
 #ifdef __linux__

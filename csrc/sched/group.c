@@ -13,7 +13,12 @@ void sp_group_init(sp_group *group)
 void sp_group_add(sp_group *group, sp_task *task)
 {
     task->group = group;
-    fetch_add_relaxed(&group->unfinished, 1u);
+    sp__group_enter(group, 1);
+}
+
+void sp__group_enter(sp_group *group, uint32_t n)
+{
+    fetch_add_relaxed(&group->unfinished, n);
 }
 
 uint32_t sp_group_unfinished(const sp_group *group)

@@ -10,6 +10,9 @@
 
 #define SP__GROUP_WAITER 0x80000000u
 
+/** Count `n` tasks in at once, each of which was given `group` as its group. */
+void sp__group_enter(sp_group *group, uint32_t n);
+
 /**
  * Count a task out. After the last one the group may be gone, so this is the
  * last thing that a task's end does.

@@ -137,6 +137,15 @@ bool sp__pool_has_work(const sp_pool *pool)
     return false;
 }
 
+bool sp__pool_is_elsewhere(const sp_pool *pool)
+{
+    uint32_t cpu = sp__os_current_cpu();
+    for (uint32_t i = 0; i < pool->n_started; i++)
+        if (load_relaxed(&pool->workers[i].cpu) != cpu)
+            return true;
+    return false;
+}
+
 static bool push_from_worker(struct sp__worker *worker, sp_task *const *tasks, size_t n)
 {
     if (sp__injector_is_closed(&worker->pool->injector))
@@ -152,6 +161,7 @@ static bool push_from_outside(sp_pool *pool, sp_task *const *tasks, size_t n)
     if (!sp__injector_push(&pool->injector, tasks[n - 1], tasks[0]))
         return false;
     fetch_add_relaxed(&pool->submitted, n);
+    store_relaxed(&pool->submit_cpu, sp__os_current_cpu());
     return true;
 }
 

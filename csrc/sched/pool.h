@@ -29,12 +29,19 @@ struct sp_pool {
     _Atomic(uint32_t) running;  /* workers that have not ended; waited on (X1) */
     _Atomic(uint32_t) joined;   /* somebody joins, or has joined, the threads */
 
-    _Atomic(uint64_t) submitted; /* from outside; workers count their own */
+    _Atomic(uint64_t) submitted;  /* from outside; workers count their own */
+    _Atomic(uint32_t) submit_cpu; /* where the last submit from outside was made */
 };
 
 /** There is a task or a region that an idle worker could take up. In doubt yes.
  * The one function for searching and for the last look before sleep. */
 bool sp__pool_has_work(const sp_pool *pool);
+
+/**
+ * Whether the calling thread gains by spinning for a task of this pool: a worker
+ * is on another CPU. With all of them on this one, spinning keeps them from it.
+ */
+bool sp__pool_is_elsewhere(const sp_pool *pool);
 
 /** A worker has no task in its hands or its deque, and announces its sleep. */
 void sp__pool_worker_sleeps(sp_pool *pool);

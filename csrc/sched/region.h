@@ -10,9 +10,10 @@
  *            open  close  join  is_open      - may run at the same time
  * all         -     -      -      -
  *
- * There are SP__REGION_SLOTS slots; with none free, the caller works alone. The danger is a worker that joins while the caller leaves: it counts
- * itself in, then looks whether the slot is still open; the caller closes the
- * slot, then looks whether somebody is in (R1, seq-cst on both sides).
+ * There are SP__REGION_SLOTS slots; with none free, the caller works alone. The
+ * danger is a worker that joins while the caller leaves: it counts itself in,
+ * then looks whether the slot is still open; the caller closes the slot, then
+ * looks whether somebody is in (R1, seq-cst on both sides).
  */
 #ifndef SP_SCHED_REGION_H
 #define SP_SCHED_REGION_H

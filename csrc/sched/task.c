@@ -197,18 +197,15 @@ static sp_status ended_status(const sp_task *task)
     return sp_task_phase(task) == SP_CANCELLED ? SP_ECANCELLED : SP_OK;
 }
 
-/* True when the task ended within `spin_ns`. Yields now and then: the one who
- * is to end it may need this very CPU. */
 static bool spin_until_end(const sp_task *task, int64_t spin_ns)
 {
-    int64_t until = sp__os_deadline(spin_ns);
+    int64_t until = sp__os_now_ns() + spin_ns;
     do {
         for (int i = 0; i < 16; i++) {
             if (sp_task_phase(task) >= SP_DONE)
                 return true;
             sp__os_pause();
         }
-        sp__os_yield();
     } while (sp__os_now_ns() < until);
     return false;
 }

@@ -8,14 +8,15 @@
 #include "sched/pool.h"
 #include "sched/task.h"
 
-/* Tasks from outside wait at most so many of a worker's own. Prime, so that it
- * does not fall into step with a program's own period; Go and tokio use it. */
-#define INJECTOR_FIRST_EVERY 61
+/* So often a worker takes what has waited longest, not what is newest. Prime, so
+ * that it does not fall into step with a program's own period; Go and tokio use
+ * it. */
+#define OLDEST_FIRST_EVERY 61
 
 /* Fits into an empty deque, so that the order is kept. */
 #define INJECTOR_BATCH (SP_DEQUE_CAPACITY < 64 ? SP_DEQUE_CAPACITY / 2 : 32)
 
-#define MIN_SEARCH_NS 1000
+#define LONG_SEARCH_EVERY 8
 #define PAUSES_PER_LOOK 32
 
 static _Thread_local struct sp__worker *current;
@@ -102,6 +103,8 @@ static sp_task *take_injected(struct sp__worker *worker)
 
     if (share > INJECTOR_BATCH)
         share = INJECTOR_BATCH;
+    if (pool->n_workers == 1)
+        share = 1; /* keeps the order, whatever find_task() takes first */
     if (sp__injector_take(&pool->injector, batch, share, &n) != SP__INJECT_TAKEN)
         return NULL;
     count(&worker->injected, n);
@@ -135,12 +138,24 @@ static sp_task *steal(struct sp__worker *worker)
     return NULL;
 }
 
+/* From outside and from the far end of the own deque in turn: tasks that go on
+ * submitting tasks keep nobody waiting for ever. */
+static sp_task *take_oldest(struct sp__worker *worker)
+{
+    sp_task *task;
+    if (worker->ticks % 2 == 0)
+        return take_injected(worker);
+    if (sp__deque_steal(&worker->deque, &task) == SP__STEAL_TAKEN)
+        return task;
+    return NULL;
+}
+
 /* Own work first, for it is warm; then what came from outside; then others'. */
 static sp_task *find_task(struct sp__worker *worker)
 {
     sp_task *task;
-    if (++worker->ticks % INJECTOR_FIRST_EVERY == 0 &&
-        (task = take_injected(worker)) != NULL)
+    if (++worker->ticks % OLDEST_FIRST_EVERY == 0 &&
+        (task = take_oldest(worker)) != NULL)
         return task;
     if ((task = sp__deque_pop(&worker->deque)) != NULL)
         return task;
@@ -202,28 +217,37 @@ static bool work(struct sp__worker *worker, bool *is_searching)
 /* ------------------------------------------------------------------ idling */
 
 /* Search for a while. True when there seems to be work. Looks seldom, so as not
- * to take cache lines from those who are about to publish some. */
+ * to take cache lines from those who are about to publish some; and not at all on
+ * the CPU of the last submitter, who could not go on meanwhile. No yielding: next
+ * to other programs that gives the CPU away for a whole time slice. */
 static bool search(struct sp__worker *worker)
 {
+    sp_pool *pool = worker->pool;
+    uint32_t cpu = sp__os_current_cpu();
+    store_relaxed(&worker->cpu, cpu);
+    if (load_relaxed(&pool->submit_cpu) == cpu)
+        return false;
     int64_t until = sp__os_now_ns() + worker->search_ns;
     do {
-        if (sp__pool_has_work(worker->pool))
+        if (sp__pool_has_work(pool))
             return true;
         for (int i = 0; i < PAUSES_PER_LOOK; i++)
             sp__os_pause();
-        sp__os_yield();
     } while (sp__os_now_ns() < until);
     return false;
 }
 
-/* Searching that led to nothing gets shorter, down to almost none: an idle pool
- * costs nothing, a busy one answers without a system call. */
+/*
+ * Searching that led to nothing gets shorter: an idle pool costs nothing, a busy one
+ * answers without a system call. Now and then a search is long all the same: when
+ * both the worker and the one who waits for it sleep, each is woken too late to find
+ * the other searching, and short searches would never find that out.
+ */
 static void adapt_search(struct sp__worker *worker, bool found)
 {
-    int64_t next = found ? worker->search_ns * 2 : worker->search_ns / 2;
-    if (next > worker->keepalive_ns)
-        next = worker->keepalive_ns;
-    worker->search_ns = next < MIN_SEARCH_NS ? MIN_SEARCH_NS : next;
+    worker->fruitless = found ? 0 : worker->fruitless + 1;
+    uint32_t halvings = worker->fruitless % LONG_SEARCH_EVERY;
+    worker->search_ns = worker->keepalive_ns >> (halvings < 3 ? halvings : 3);
 }
 
 /* Announce, look a last time, park. True: the worker is searching again. False:

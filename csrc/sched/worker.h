@@ -23,9 +23,13 @@ struct sp__worker {
 
     /* The worker's own. */
     uint64_t random;
-    uint32_t ticks;    /* tasks looked for; every so often the injector is first */
+    uint32_t ticks;    /* tasks looked for; every so often the oldest is first */
+    uint32_t fruitless; /* searches in a row that led to nothing */
     int64_t search_ns; /* how long to search before parking; adapts */
     bool was_in_region; /* the last thing it took up; so tasks are next */
+
+    /* Written by the worker; read by those who wonder whether to spin. */
+    _Atomic(uint32_t) cpu; /* where it last began to look for work */
 
     /* Written by the worker, read by sp_pool_get_stats(). */
     _Atomic(uint64_t) executed;

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
 from typing import Any
 
-from ._core import Completions, all_native, wait_all
+from ._core import Completions, all_ours, wait_all
 
 __all__ = ["as_completed", "wait"]
 
@@ -45,12 +45,13 @@ def wait(
             f"return_when must be one of {', '.join(_CONDITIONS)}, got {return_when!r}"
         )
     futures = set(fs)
-    if not all_native(futures):
-        return cf.wait(futures, timeout, return_when)
     if return_when == ALL_COMPLETED:
-        if wait_all(list(futures), timeout):
+        all_done = wait_all(futures, timeout)
+        if all_done:
             return cf._base.DoneAndNotDoneFutures(futures, set())
-    elif not _wait_any(futures, timeout, return_when):
+        if all_done is None:
+            return cf.wait(futures, timeout, return_when)
+    elif not all_ours(futures) or not _wait_any(futures, timeout, return_when):
         return cf.wait(futures, timeout, return_when)
     done = {future for future in futures if future.done()}
     return cf._base.DoneAndNotDoneFutures(done, futures - done)
@@ -103,7 +104,7 @@ def as_completed(
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     futures = set(fs)
-    if not all_native(futures):
+    if not all_ours(futures):
         left = None if deadline is None else max(deadline - time.monotonic(), 0)
         return cf.as_completed(futures, left)
     return _as_completed(futures, deadline)
