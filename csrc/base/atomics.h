@@ -25,37 +25,37 @@ void sp__chaos(void);
 #define load_acquire(p) (sp__chaos(), atomic_load_explicit((p), memory_order_acquire))
 #define load_seq_cst(p) (sp__chaos(), atomic_load_explicit((p), memory_order_seq_cst))
 
-#define store_relaxed(p, v)                                                            \
+#define store_relaxed(p, v) \
     (sp__chaos(), atomic_store_explicit((p), (v), memory_order_relaxed))
-#define store_release(p, v)                                                            \
+#define store_release(p, v) \
     (sp__chaos(), atomic_store_explicit((p), (v), memory_order_release))
-#define store_seq_cst(p, v)                                                            \
+#define store_seq_cst(p, v) \
     (sp__chaos(), atomic_store_explicit((p), (v), memory_order_seq_cst))
 
-#define exchange_acquire(p, v)                                                         \
+#define exchange_acquire(p, v) \
     (sp__chaos(), atomic_exchange_explicit((p), (v), memory_order_acquire))
-#define exchange_acq_rel(p, v)                                                         \
+#define exchange_acq_rel(p, v) \
     (sp__chaos(), atomic_exchange_explicit((p), (v), memory_order_acq_rel))
 
-#define fetch_add_relaxed(p, v)                                                        \
+#define fetch_add_relaxed(p, v) \
     (sp__chaos(), atomic_fetch_add_explicit((p), (v), memory_order_relaxed))
-#define fetch_add_acq_rel(p, v)                                                        \
+#define fetch_add_acq_rel(p, v) \
     (sp__chaos(), atomic_fetch_add_explicit((p), (v), memory_order_acq_rel))
-#define fetch_add_seq_cst(p, v)                                                        \
+#define fetch_add_seq_cst(p, v) \
     (sp__chaos(), atomic_fetch_add_explicit((p), (v), memory_order_seq_cst))
-#define fetch_sub_acq_rel(p, v)                                                        \
+#define fetch_sub_acq_rel(p, v) \
     (sp__chaos(), atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel))
-#define fetch_sub_release(p, v)                                                        \
+#define fetch_sub_release(p, v) \
     (sp__chaos(), atomic_fetch_sub_explicit((p), (v), memory_order_release))
-#define fetch_sub_seq_cst(p, v)                                                        \
+#define fetch_sub_seq_cst(p, v) \
     (sp__chaos(), atomic_fetch_sub_explicit((p), (v), memory_order_seq_cst))
-#define fetch_or_relaxed(p, v)                                                         \
+#define fetch_or_relaxed(p, v) \
     (sp__chaos(), atomic_fetch_or_explicit((p), (v), memory_order_relaxed))
-#define fetch_or_acq_rel(p, v)                                                         \
+#define fetch_or_acq_rel(p, v) \
     (sp__chaos(), atomic_fetch_or_explicit((p), (v), memory_order_acq_rel))
-#define fetch_or_seq_cst(p, v)                                                         \
+#define fetch_or_seq_cst(p, v) \
     (sp__chaos(), atomic_fetch_or_explicit((p), (v), memory_order_seq_cst))
-#define fetch_and_seq_cst(p, v)                                                        \
+#define fetch_and_seq_cst(p, v) \
     (sp__chaos(), atomic_fetch_and_explicit((p), (v), memory_order_seq_cst))
 
 /* Compare-exchange: on failure `*expected` is what was found, read relaxed
@@ -81,10 +81,9 @@ void sp__chaos(void);
     (sp__chaos(),                                                                      \
      atomic_compare_exchange_weak_explicit((p), (expected), (v), memory_order_seq_cst, \
                                            memory_order_relaxed))
-#define cas_seq_cst(p, expected, v)                                                    \
-    (sp__chaos(),                                                                      \
-     atomic_compare_exchange_strong_explicit((p), (expected), (v),                     \
-                                             memory_order_seq_cst,                     \
-                                             memory_order_relaxed))
+#define cas_seq_cst(p, expected, v)                                             \
+    (sp__chaos(), atomic_compare_exchange_strong_explicit((p), (expected), (v), \
+                                                          memory_order_seq_cst, \
+                                                          memory_order_relaxed))
 
 #endif /* SP_BASE_ATOMICS_H */

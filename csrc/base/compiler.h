@@ -14,7 +14,7 @@
 #define sp_unlikely(condition) __builtin_expect(!!(condition), 0)
 
 /* The struct of type `type` whose member `member` is at `pointer`. */
-#define sp_container_of(pointer, type, member)                                         \
+#define sp_container_of(pointer, type, member) \
     ((type *)((char *)(pointer) - offsetof(type, member)))
 
 #endif /* SP_BASE_COMPILER_H */

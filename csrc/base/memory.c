@@ -9,9 +9,9 @@
 #ifndef NDEBUG
 /* Allocations until one fails; negative: none will. */
 static _Atomic(int64_t) countdown = -1;
-static _Atomic(int) stays_broken;
+static _Atomic(bool) stays_broken;
 
-static int fails_now(void)
+static bool fails_now(void)
 {
     int64_t left = load_relaxed(&countdown);
     while (left >= 0) {
@@ -19,24 +19,26 @@ static int fails_now(void)
         if (cas_weak_relaxed(&countdown, &left, next))
             return left == 0;
     }
-    return 0;
+    return false;
 }
 
-void sp__alloc_fail_at(int64_t n, int for_good)
+bool sp__alloc_fail_at(int64_t n, bool for_good)
 {
     store_relaxed(&stays_broken, for_good);
     store_relaxed(&countdown, n);
+    return true;
 }
 #else
-static int fails_now(void)
+static bool fails_now(void)
 {
-    return 0;
+    return false;
 }
 
-void sp__alloc_fail_at(int64_t n, int for_good)
+bool sp__alloc_fail_at(int64_t n, bool for_good)
 {
     (void)n;
     (void)for_good;
+    return false;
 }
 #endif
 

@@ -4,6 +4,7 @@
 #ifndef SP_BASE_MEMORY_H
 #define SP_BASE_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,8 +19,9 @@ void sp__free(void *memory);
 
 /**
  * Tests: let the n-th allocation from now (0 = the next) and, when `for_good`,
- * all after it fail. A negative n ends that.
+ * all after it fail. A negative n ends that. Does nothing in release builds, and
+ * returns false.
  */
-void sp__alloc_fail_at(int64_t n, int for_good);
+bool sp__alloc_fail_at(int64_t n, bool for_good);
 
 #endif /* SP_BASE_MEMORY_H */

@@ -133,7 +133,7 @@ static double run_first(struct loop *loop, intptr_t grain)
     double auto_grain = per_index > 0 ? PIECE_NS / per_index : (double)loop->n;
     loop->grain = grain;
     if (!grain)
-        loop->grain = auto_grain < 1 ? 1
+        loop->grain = auto_grain < 1                 ? 1
                       : auto_grain < (double)loop->n ? (intptr_t)auto_grain
                                                      : loop->n;
     store_relaxed(&loop->next, done);

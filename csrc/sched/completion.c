@@ -13,8 +13,8 @@
 struct sp_completion {
     /* Newest ticket, or SLEEPER, or 0. Publishes the tickets (C1). */
     SP_CACHE_ALIGNED _Atomic(uintptr_t) newest;
-    SP_CACHE_ALIGNED sp_doorbell_fn ring;         /* constant */
-    void *user;                                   /* constant */
+    SP_CACHE_ALIGNED sp_doorbell_fn ring; /* constant */
+    void *user;                           /* constant */
 };
 
 static sp_ticket *ticket_of(uintptr_t newest)

@@ -45,7 +45,8 @@ sp_status sp_group_wait(sp_group *group, int64_t timeout_ns)
         uint32_t state = fetch_or_acq_rel(&group->unfinished, SP__GROUP_WAITER);
         if ((state & ~SP__GROUP_WAITER) == 0)
             break;
-        switch (sp__os_wait(&group->unfinished, state | SP__GROUP_WAITER, deadline_ns)) {
+        state |= SP__GROUP_WAITER;
+        switch (sp__os_wait(&group->unfinished, state, deadline_ns)) {
         case SP__OS_WOKEN:
             break;
         case SP__OS_TIMED_OUT:

@@ -39,12 +39,12 @@ struct sp__parker {
 };
 
 struct sp__idle {
-    SP_CACHE_ALIGNED _Atomic(uint32_t) searching;    /* workers, awake or being woken */
-    _Atomic(uint64_t) sleepers[SP__IDLE_WORDS];      /* bit set: parked, or about to */
-    SP_CACHE_ALIGNED uint32_t words;                 /* constant */
-    uint32_t max_searching;                          /* constant */
-    struct sp__parker *parkers;                      /* constant; one a worker */
-    _Atomic(uint64_t) woken;                         /* statistics */
+    SP_CACHE_ALIGNED _Atomic(uint32_t) searching; /* workers, awake or being woken */
+    _Atomic(uint64_t) sleepers[SP__IDLE_WORDS];   /* bit set: parked, or about to */
+    SP_CACHE_ALIGNED uint32_t words;              /* constant */
+    uint32_t max_searching;                       /* constant */
+    struct sp__parker *parkers;                   /* constant; one a worker */
+    _Atomic(uint64_t) woken;                      /* statistics */
 };
 
 sp_status sp__idle_init(struct sp__idle *idle, uint32_t workers);

@@ -77,8 +77,8 @@ static uint32_t take_from_stash(struct sp__injector *injector, sp_task **tasks,
     return n;
 }
 
-enum sp__inject_result sp__injector_take(struct sp__injector *injector,
-                                         sp_task **tasks, uint32_t max, uint32_t *ret_n)
+enum sp__inject_result sp__injector_take(struct sp__injector *injector, sp_task **tasks,
+                                         uint32_t max, uint32_t *ret_n)
 {
     if (sp__injector_is_empty(injector))
         return SP__INJECT_NONE;

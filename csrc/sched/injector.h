@@ -48,9 +48,8 @@ void sp__injector_spill(struct sp__injector *injector, sp_task *first, sp_task *
  * Take up to `max` tasks, oldest first, into `tasks`.
  * @param ret_n  written on TAKEN: at least 1.
  */
-enum sp__inject_result sp__injector_take(struct sp__injector *injector,
-                                         sp_task **tasks, uint32_t max,
-                                         uint32_t *ret_n);
+enum sp__inject_result sp__injector_take(struct sp__injector *injector, sp_task **tasks,
+                                         uint32_t max, uint32_t *ret_n);
 
 /** Refuse new tasks from now on. */
 void sp__injector_close(struct sp__injector *injector);

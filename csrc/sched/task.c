@@ -72,8 +72,9 @@ bool sp__task_claim(sp_task *task)
 {
     uint32_t state = load_relaxed(&task->state);
     while (phase_of(state) == SP_PENDING)
-        /* acq_rel (T3): a waiter that runs the task itself reads the arguments
-         * which the submitter wrote; he need not have come through a queue. */
+        /* The arguments came with the pointer, through a queue or otherwise;
+         * acq_rel like all other changes of the word, so that none breaks the
+         * chain from a flag to the end (T3). */
         if (cas_weak_acq_rel(&task->state, &state, state | SP_RUNNING))
             return true;
     return false;
@@ -105,8 +106,8 @@ static void complete(sp_task *task, uint32_t refs)
     sp_group *group = task->group;
     sp_release_fn release = task->release;
 
-    /* release (T1): the task's results, to whoever sees it done. acquire (T2):
-     * this may be the last reference. */
+    /* release (T1): the task's results, to whoever sees it done. acquire (T2, T3):
+     * this may be the last reference; and the tickets' queues. */
     uint32_t old =
         fetch_add_acq_rel(&task->state, (SP_DONE - SP_RUNNING) - refs * SP__TASK_REF);
     assert(phase_of(old) == SP_RUNNING);
@@ -199,7 +200,7 @@ static sp_status ended_status(const sp_task *task)
 
 static bool spin_until_end(const sp_task *task, int64_t spin_ns)
 {
-    int64_t until = sp__os_now_ns() + spin_ns;
+    int64_t until = sp__os_deadline(spin_ns);
     do {
         for (int i = 0; i < 16; i++) {
             if (sp_task_phase(task) >= SP_DONE)

@@ -14,7 +14,7 @@
 #define OLDEST_FIRST_EVERY 61
 
 /* Fits into an empty deque, so that the order is kept. */
-#define INJECTOR_BATCH (SP_DEQUE_CAPACITY < 64 ? SP_DEQUE_CAPACITY / 2 : 32)
+#define INJECTOR_BATCH (SP_DEQUE_CAPACITY < 32 ? SP_DEQUE_CAPACITY : 32)
 
 #define LONG_SEARCH_EVERY 8
 #define PAUSES_PER_LOOK 32

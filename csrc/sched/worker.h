@@ -23,9 +23,9 @@ struct sp__worker {
 
     /* The worker's own. */
     uint64_t random;
-    uint32_t ticks;    /* tasks looked for; every so often the oldest is first */
+    uint32_t ticks;     /* tasks looked for; every so often the oldest is first */
     uint32_t fruitless; /* searches in a row that led to nothing */
-    int64_t search_ns; /* how long to search before parking; adapts */
+    int64_t search_ns;  /* how long to search before parking; adapts */
     bool was_in_region; /* the last thing it took up; so tasks are next */
 
     /* Written by the worker; read by those who wonder whether to spin. */

@@ -1,0 +1,242 @@
+/* base/os.h: the contract, whichever file implements it. */
+#define _GNU_SOURCE
+
+#include <sched.h>
+#include <signal.h>
+
+#include "base/memory.h"
+#include "base/os.h"
+#include "check.h"
+#include "threads.h"
+
+/* ------------------------------------------------------------------ waiting */
+
+static void a_wait_for_a_word_that_differs_returns_at_once(void)
+{
+    _Atomic(uint32_t) word = 1;
+    CHECK_EQ(sp__os_wait(&word, 2, SP__OS_NO_DEADLINE), SP__OS_WOKEN);
+}
+
+static void a_wait_ends_at_its_deadline(void)
+{
+    _Atomic(uint32_t) word = 1;
+    int64_t deadline = sp__os_deadline(2000000);
+    enum sp__os_wake_reason reason;
+    do
+        reason = sp__os_wait(&word, 1, deadline);
+    while (reason != SP__OS_TIMED_OUT);
+    CHECK(sp__os_now_ns() >= deadline);
+}
+
+static void a_deadline_in_the_past_does_not_wait(void)
+{
+    _Atomic(uint32_t) word = 1;
+    CHECK_EQ(sp__os_wait(&word, 1, sp__os_now_ns() - 1), SP__OS_TIMED_OUT);
+    CHECK_EQ(sp__os_wait(&word, 1, 0), SP__OS_TIMED_OUT);
+}
+
+struct bed {
+    _Atomic(uint32_t) word;
+    _Atomic(uint32_t) up;
+};
+
+static void sleep_until_set(unsigned index, void *arg)
+{
+    struct bed *bed = arg;
+    if (index == 0) {
+        store_seq_cst(&bed->word, 1u);
+        sp__os_wake_all(&bed->word);
+        return;
+    }
+    while (load_acquire(&bed->word) == 0)
+        sp__os_wait(&bed->word, 0, SP__OS_NO_DEADLINE);
+    fetch_add_seq_cst(&bed->up, 1u);
+}
+
+static void wake_all_leaves_nobody_asleep(void)
+{
+    for (long round = check_rounds(50); round > 0; round--) {
+        struct bed bed = {0};
+        run_together(4, sleep_until_set, &bed);
+        CHECK_EQ(load_seq_cst(&bed.up), 3);
+    }
+}
+
+static void take_one_each(unsigned index, void *arg)
+{
+    _Atomic(uint32_t) *tokens = arg;
+    if (index < 2) {
+        fetch_add_seq_cst(tokens, 1u);
+        sp__os_wake_one(tokens);
+        return;
+    }
+    uint32_t have = load_acquire(tokens);
+    for (;;) {
+        if (have == 0) {
+            sp__os_wait(tokens, 0, SP__OS_NO_DEADLINE);
+            have = load_acquire(tokens);
+        } else if (cas_weak_acq_rel(tokens, &have, have - 1)) {
+            return;
+        }
+    }
+}
+
+static void wake_one_wakes_at_least_one(void)
+{
+    for (long round = check_rounds(50); round > 0; round--) {
+        _Atomic(uint32_t) tokens = 0;
+        run_together(4, take_one_each, &tokens);
+        CHECK_EQ(load_seq_cst(&tokens), 0);
+    }
+}
+
+static void waking_freed_memory_is_allowed(void)
+{
+    _Atomic(uint32_t) *word = sp__alloc(sizeof *word);
+    sp__free(word);
+    sp__os_wake_one(word);
+    sp__os_wake_all(word);
+}
+
+struct signalled {
+    _Atomic(uint32_t) word;
+    _Atomic(uint32_t) is_interrupted;
+    pthread_t sleeper;
+    _Atomic(uint32_t) has_started;
+};
+
+static void ignore(int signal)
+{
+    (void)signal;
+}
+
+static void sleep_until_signalled(unsigned index, void *arg)
+{
+    struct signalled *s = arg;
+    if (index == 0) {
+        s->sleeper = pthread_self();
+        store_seq_cst(&s->has_started, 1u);
+        while (sp__os_wait(&s->word, 0, SP__OS_NO_DEADLINE) != SP__OS_INTERRUPTED)
+            ;
+        store_seq_cst(&s->is_interrupted, 1u);
+        return;
+    }
+    await(&s->has_started, 1);
+    while (!load_seq_cst(&s->is_interrupted)) {
+        pthread_kill(s->sleeper, SIGUSR1);
+        sp__os_yield();
+    }
+}
+
+static void a_signal_interrupts_a_wait(void)
+{
+    struct sigaction action = {.sa_handler = ignore};
+    struct signalled s = {.word = 0};
+    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+    run_together(2, sleep_until_signalled, &s);
+}
+
+/* --------------------------------------------------------------------- time */
+
+static void time_does_not_go_back(void)
+{
+    int64_t before = sp__os_now_ns();
+    for (int i = 0; i < 1000; i++) {
+        int64_t now = sp__os_now_ns();
+        CHECK(now >= before);
+        before = now;
+    }
+}
+
+static void long_timeouts_mean_for_ever(void)
+{
+    CHECK_EQ(sp__os_deadline(-1), SP__OS_NO_DEADLINE);
+    CHECK_EQ(sp__os_deadline(INT64_MIN), SP__OS_NO_DEADLINE);
+    CHECK_EQ(sp__os_deadline(INT64_MAX), SP__OS_NO_DEADLINE);
+    int64_t now = sp__os_now_ns();
+    CHECK(sp__os_deadline(0) >= now);
+    CHECK(sp__os_deadline(1000) >= now + 1000);
+}
+
+/* ------------------------------------------------------------------ threads */
+
+struct seen {
+    char name[16];
+    sigset_t blocked;
+    uint32_t runs;
+};
+
+static void look_around(void *arg)
+{
+    struct seen *seen = arg;
+    pthread_sigmask(SIG_SETMASK, NULL, &seen->blocked);
+#ifdef __linux__
+    pthread_getname_np(pthread_self(), seen->name, sizeof seen->name);
+#endif
+    seen->runs++;
+}
+
+static void a_thread_has_its_name_and_blocks_signals(void)
+{
+    struct sp__os_thread thread;
+    struct seen seen = {.runs = 0};
+    sigset_t before, after;
+    pthread_sigmask(SIG_SETMASK, NULL, &before);
+    CHECK(sp__os_thread_start(&thread, look_around, &seen, "a-rather-long-name"));
+    pthread_sigmask(SIG_SETMASK, NULL, &after);
+    sp__os_thread_join(&thread);
+
+    CHECK_EQ(seen.runs, 1);
+    CHECK(sigismember(&seen.blocked, SIGINT) == 1);
+    CHECK(sigismember(&seen.blocked, SIGUSR1) == 1);
+    CHECK(sigismember(&before, SIGINT) == sigismember(&after, SIGINT));
+#ifdef __linux__
+    CHECK_STR_EQ(seen.name, "a-rather-long-n");
+#endif
+}
+
+static void a_thread_without_memory_is_refused(void)
+{
+    struct sp__os_thread thread = {.handle = 42};
+    struct seen seen = {.runs = 0};
+    if (!sp__alloc_fail_at(0, false))
+        return;
+    CHECK(!sp__os_thread_start(&thread, look_around, &seen, "none"));
+    CHECK_EQ(thread.handle, 42);
+    CHECK_EQ(seen.runs, 0);
+}
+
+static void the_affinity_mask_is_counted(void)
+{
+    CHECK(sp__os_affinity_cpus() >= 1);
+#ifdef __linux__
+    cpu_set_t all, one;
+    CHECK_EQ(sched_getaffinity(0, sizeof all, &all), 0);
+    CHECK_EQ(sp__os_affinity_cpus(), CPU_COUNT(&all));
+    int first = 0;
+    while (!CPU_ISSET(first, &all))
+        first++;
+    CPU_ZERO(&one);
+    CPU_SET(first, &one);
+    CHECK_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+    CHECK_EQ(sp__os_affinity_cpus(), 1);
+    CHECK_EQ(sched_setaffinity(0, sizeof all, &all), 0);
+#endif
+}
+
+int main(void)
+{
+    RUN(a_wait_for_a_word_that_differs_returns_at_once);
+    RUN(a_wait_ends_at_its_deadline);
+    RUN(a_deadline_in_the_past_does_not_wait);
+    RUN(wake_all_leaves_nobody_asleep);
+    RUN(wake_one_wakes_at_least_one);
+    RUN(waking_freed_memory_is_allowed);
+    RUN(a_signal_interrupts_a_wait);
+    RUN(time_does_not_go_back);
+    RUN(long_timeouts_mean_for_ever);
+    RUN(a_thread_has_its_name_and_blocks_signals);
+    RUN(a_thread_without_memory_is_refused);
+    RUN(the_affinity_mask_is_counted);
+    return 0;
+}

@@ -1,0 +1,380 @@
+/* sp_parallel_for() */
+#include <limits.h>
+
+#include "base/memory.h"
+#include "check.h"
+#include "stealpool.h"
+#include "threads.h"
+
+static sp_pool *new_pool(uint32_t workers)
+{
+    sp_pool *pool;
+    sp_pool_options options = {.workers = workers};
+    CHECK_EQ(sp_pool_create(&pool, &options), SP_OK);
+    return pool;
+}
+
+/* Enough to be worth waking somebody for what remains. */
+static void take_time(int64_t ns)
+{
+    for (int64_t until = sp__os_now_ns() + ns; sp__os_now_ns() < until;)
+        sp__os_pause();
+}
+
+/* ----------------------------------------------------------------- coverage */
+
+#define N 5000
+
+struct cover {
+    _Atomic(uint32_t) hits[N];
+    intptr_t begin;
+    intptr_t end;
+    intptr_t grain;
+    int64_t cost_ns; /* of one index */
+    _Atomic(uint32_t) short_pieces;
+};
+
+static int hit(intptr_t begin, intptr_t end, void *user)
+{
+    struct cover *cover = user;
+    CHECK(cover->begin <= begin && begin < end && end <= cover->end);
+    if (end - begin < cover->grain)
+        fetch_add_relaxed(&cover->short_pieces, 1u);
+    for (intptr_t i = begin; i < end; i++)
+        fetch_add_relaxed(&cover->hits[i - cover->begin], 1u);
+    take_time(cover->cost_ns * (end - begin));
+    return 0;
+}
+
+static void check_cover(sp_pool *pool, intptr_t begin, intptr_t n, intptr_t grain,
+                        int64_t cost_ns)
+{
+    static struct cover cover;
+    memset(&cover, 0, sizeof cover);
+    cover.begin = begin;
+    cover.end = begin + n;
+    cover.grain = grain;
+    cover.cost_ns = cost_ns;
+    CHECK_EQ(sp_parallel_for(pool, begin, begin + n, grain, hit, &cover), 0);
+    for (intptr_t i = 0; i < N; i++)
+        CHECK_EQ(load_relaxed(&cover.hits[i]), i < n, "%jd of %jd, grain %jd",
+                 (intmax_t)i, (intmax_t)n, (intmax_t)grain);
+    CHECK(load_relaxed(&cover.short_pieces) <= 1);
+}
+
+static void every_index_is_done_once(void)
+{
+    static const intptr_t sizes[] = {1, 2, 3, 7, 64, 1000, N};
+    static const intptr_t grains[] = {0, 1, 2, 3, 100, N - 1, N, N + 1, INTPTR_MAX};
+    static const int64_t costs[] = {0, 300};
+    sp_pool *pools[] = {NULL, new_pool(1), new_pool(3)};
+    for (size_t p = 0; p < 3; p++)
+        for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+            for (size_t g = 0; g < sizeof grains / sizeof *grains; g++)
+                for (size_t c = 0; c < 2; c++)
+                    check_cover(pools[p], (intptr_t)s * 1000 - 3000, sizes[s],
+                                grains[g], costs[c]);
+    sp_pool_free(pools[1]);
+    sp_pool_free(pools[2]);
+}
+
+static void a_range_may_lie_anywhere(void)
+{
+    sp_pool *pool = new_pool(2);
+    check_cover(pool, INTPTR_MIN, 100, 0, 1000);
+    check_cover(pool, INTPTR_MAX - 100, 100, 0, 1000);
+    check_cover(pool, -50, 100, 7, 1000);
+    sp_pool_free(pool);
+}
+
+static int count_indices(intptr_t begin, intptr_t end, void *user)
+{
+    fetch_add_relaxed((_Atomic(uint64_t) *)user, (uint64_t)(end - begin));
+    return 0;
+}
+
+static void the_longest_range_is_done(void)
+{
+    _Atomic(uint64_t) n = 0;
+    sp_pool *pool = new_pool(2);
+    CHECK_EQ(sp_parallel_for(pool, 0, INTPTR_MAX, 0, count_indices, &n), 0);
+    CHECK(load_relaxed(&n) == INTPTR_MAX);
+    store_relaxed(&n, 0u);
+    CHECK_EQ(sp_parallel_for(NULL, INTPTR_MIN + 1, 0, 0, count_indices, &n), 0);
+    CHECK(load_relaxed(&n) == INTPTR_MAX);
+    sp_pool_free(pool);
+}
+
+static int refuse(intptr_t begin, intptr_t end, void *user)
+{
+    (void)user;
+    CHECK(false, "%jd..%jd", (intmax_t)begin, (intmax_t)end);
+    return 1;
+}
+
+static void an_empty_range_is_done_at_once(void)
+{
+    CHECK_EQ(sp_parallel_for(NULL, 5, 5, 0, refuse, NULL), 0);
+    CHECK_EQ(sp_parallel_for(NULL, 5, 4, 0, refuse, NULL), 0);
+    CHECK_EQ(sp_parallel_for(NULL, INTPTR_MAX, INTPTR_MIN, 0, refuse, NULL), 0);
+}
+
+static void impossible_ranges_and_grains_are_refused(void)
+{
+    CHECK_EQ(sp_parallel_for(NULL, 0, 5, -1, refuse, NULL), SP_EINVAL);
+    CHECK_EQ(sp_parallel_for(NULL, INTPTR_MIN, 1, 0, refuse, NULL), SP_EINVAL);
+    CHECK_EQ(sp_parallel_for(NULL, -2, INTPTR_MAX, 0, refuse, NULL), SP_EINVAL);
+}
+
+/* ------------------------------------------------------------------- helping */
+
+struct meeting {
+    pthread_t caller;
+    _Atomic(uint32_t) arrived;
+    uint32_t wanted;
+    bool caller_was_there;
+};
+
+/* The first piece takes time, the others wait for each other. */
+static int meet_others(intptr_t begin, intptr_t end, void *user)
+{
+    struct meeting *meeting = user;
+    if (begin == 0) {
+        take_time(200000 * (end - begin));
+        return 0;
+    }
+    if (pthread_equal(pthread_self(), meeting->caller))
+        meeting->caller_was_there = true;
+    meet(&meeting->arrived, meeting->wanted);
+    return 0;
+}
+
+static void free_workers_and_the_caller_work_together(void)
+{
+    for (uint32_t workers = 1; workers <= 3; workers++) {
+        sp_pool *pool = new_pool(workers);
+        struct meeting meeting = {.caller = pthread_self(), .wanted = workers + 1};
+        CHECK_EQ(sp_parallel_for(pool, 0, workers + 2, 1, meet_others, &meeting), 0);
+        CHECK(meeting.caller_was_there);
+        sp_pool_stats stats;
+        CHECK_EQ(sp_pool_shutdown(pool, SP_DRAIN), SP_OK);
+        sp_pool_get_stats(pool, &stats);
+        CHECK(stats.loops >= workers);
+        CHECK_EQ(stats.submitted, 0);
+        sp_pool_free(pool);
+    }
+}
+
+struct busy {
+    sp_task task;
+    _Atomic(uint32_t) begun;
+    _Atomic(uint32_t) may_end;
+};
+
+static void be_busy(sp_task *task)
+{
+    struct busy *busy = (struct busy *)task;
+    store_seq_cst(&busy->begun, 1u);
+    await(&busy->may_end, 1);
+}
+
+static void busy_workers_are_not_waited_for(void)
+{
+    struct busy busy = {.begun = 0};
+    sp_pool *pool = new_pool(1);
+    sp_task_init(&busy.task, be_busy, NULL);
+    CHECK_EQ(sp_submit(pool, &busy.task), SP_OK);
+    await(&busy.begun, 1);
+    check_cover(pool, 0, 1000, 1, 1000);
+    store_seq_cst(&busy.may_end, 1u);
+    sp_pool_free(pool);
+}
+
+/* ------------------------------------------------------------------- errors */
+
+struct fault {
+    intptr_t from; /* indices from here on fail with their own number */
+    _Atomic(uint32_t) pieces;
+};
+
+static int fail_from(intptr_t begin, intptr_t end, void *user)
+{
+    struct fault *fault = user;
+    fetch_add_relaxed(&fault->pieces, 1u);
+    take_time(500 * (end - begin));
+    return begin >= fault->from ? sp_fail((int)begin + 1, "too far") : 0;
+}
+
+static void a_failed_piece_ends_the_loop_with_its_code(void)
+{
+    sp_pool *pools[] = {NULL, new_pool(3)};
+    for (int p = 0; p < 2; p++) {
+        for (intptr_t from = 0; from < 1000; from += 111) {
+            struct fault fault = {.from = from};
+            int code = sp_parallel_for(pools[p], 0, 1000, 1, fail_from, &fault);
+            /* Some began after it; the lowest of those that failed is told. */
+            CHECK(code > from && code <= 1000, "%d from %jd", code, (intmax_t)from);
+            if (from == 0)
+                CHECK_EQ(load_relaxed(&fault.pieces), 1);
+        }
+    }
+    sp_pool_free(pools[1]);
+}
+
+struct race {
+    _Atomic(uint32_t) arrived;
+};
+
+static int fail_together(intptr_t begin, intptr_t end, void *user)
+{
+    struct race *race = user;
+    if (begin == 0) {
+        take_time(200000 * (end - begin));
+        return 0;
+    }
+    meet(&race->arrived, 3);
+    return (int)begin + 10;
+}
+
+static void of_several_errors_the_lowest_is_told(void)
+{
+    sp_pool *pool = new_pool(2);
+    for (long round = check_rounds(30); round > 0; round--) {
+        struct race race = {.arrived = 0};
+        CHECK_EQ(sp_parallel_for(pool, 0, 4, 1, fail_together, &race), 11);
+    }
+    sp_pool_free(pool);
+}
+
+/* ---------------------------------------------------------------- cancelling */
+
+struct stop {
+    sp_task task;
+    sp_pool *pool;
+    intptr_t grain;
+    _Atomic(uint32_t) pieces;
+    _Atomic(uint32_t) stopped_pieces;
+    int code;
+};
+
+static int stop_myself(intptr_t begin, intptr_t end, void *user)
+{
+    struct stop *stop = user;
+    if (begin > 0)
+        CHECK_EQ(sp_task_cancel(&stop->task), SP_EBUSY);
+    take_time(20000 * (end - begin));
+    fetch_add_relaxed(&stop->pieces, 1u);
+    if (sp_cancelled())
+        fetch_add_relaxed(&stop->stopped_pieces, 1u);
+    return 0;
+}
+
+static void loop_inside(sp_task *task)
+{
+    struct stop *stop = (struct stop *)task;
+    stop->code = sp_parallel_for(stop->pool, 0, 1000, stop->grain, stop_myself, stop);
+}
+
+static void cancelling_the_task_stops_its_loop(void)
+{
+    sp_pool *pool = new_pool(2);
+    for (int i = 0; i < 4; i++) {
+        struct stop stop = {.pool = i % 2 ? pool : NULL, .grain = i / 2};
+        sp_task_init(&stop.task, loop_inside, NULL);
+        CHECK_EQ(sp_submit(pool, &stop.task), SP_OK);
+        while (sp_task_wait(&stop.task, -1, 0) == SP_EINTR)
+            ;
+        CHECK_EQ(stop.code, SP_ECANCELLED);
+        CHECK(load_relaxed(&stop.pieces) < 100);
+        CHECK(load_relaxed(&stop.stopped_pieces) >= 1);
+    }
+    sp_pool_free(pool);
+}
+
+/* ------------------------------------------------------------------- nesting */
+
+struct nest {
+    sp_pool *pool;
+    int depth;
+    _Atomic(uint64_t) leaves;
+};
+
+struct level {
+    struct nest *nest;
+    int depth;
+};
+
+static int descend(intptr_t begin, intptr_t end, void *user)
+{
+    struct level *level = user;
+    struct level below = {.nest = level->nest, .depth = level->depth - 1};
+    for (intptr_t i = begin; i < end; i++) {
+        if (below.depth == 0) {
+            fetch_add_relaxed(&level->nest->leaves, 1u);
+            take_time(2000);
+        } else {
+            CHECK_EQ(sp_parallel_for(level->nest->pool, 0, 8, 1, descend, &below), 0);
+        }
+    }
+    return 0;
+}
+
+static void loops_nest(void)
+{
+    sp_pool *pool = new_pool(3);
+    struct nest nest = {.pool = pool};
+    struct level top = {.nest = &nest, .depth = 4};
+    CHECK_EQ(sp_parallel_for(pool, 0, 8, 1, descend, &top), 0);
+    CHECK_EQ(load_relaxed(&nest.leaves), 8 * 8 * 8 * 8);
+    sp_pool_free(pool);
+}
+
+static int loop_again(intptr_t begin, intptr_t end, void *user)
+{
+    struct level *level = user;
+    if (level->depth == 0) {
+        take_time(20000 * (end - begin));
+        fetch_add_relaxed(&level->nest->leaves, (uint64_t)(end - begin));
+        return 0;
+    }
+    take_time(20000);
+    struct level below = {.nest = level->nest, .depth = level->depth - 1};
+    return begin == 3 ? sp_parallel_for(level->nest->pool, 0, 4, 1, loop_again, &below)
+                      : 0;
+}
+
+static void deeper_than_there_are_slots_still_works(void)
+{
+    sp_pool *pool = new_pool(2);
+    struct nest nest = {.pool = pool};
+    struct level top = {.nest = &nest, .depth = 100};
+    CHECK_EQ(sp_parallel_for(pool, 0, 4, 1, loop_again, &top), 0);
+    CHECK_EQ(load_relaxed(&nest.leaves), 4);
+    sp_pool_free(pool);
+}
+
+static void a_shut_down_pool_still_loops(void)
+{
+    sp_pool *pool = new_pool(2);
+    CHECK_EQ(sp_pool_shutdown(pool, SP_DRAIN), SP_OK);
+    check_cover(pool, 0, 1000, 1, 500);
+    sp_pool_free(pool);
+}
+
+int main(void)
+{
+    RUN(every_index_is_done_once);
+    RUN(a_range_may_lie_anywhere);
+    RUN(the_longest_range_is_done);
+    RUN(an_empty_range_is_done_at_once);
+    RUN(impossible_ranges_and_grains_are_refused);
+    RUN(free_workers_and_the_caller_work_together);
+    RUN(busy_workers_are_not_waited_for);
+    RUN(a_failed_piece_ends_the_loop_with_its_code);
+    RUN(of_several_errors_the_lowest_is_told);
+    RUN(cancelling_the_task_stops_its_loop);
+    RUN(loops_nest);
+    RUN(deeper_than_there_are_slots_still_works);
+    RUN(a_shut_down_pool_still_loops);
+    return 0;
+}

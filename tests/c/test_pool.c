@@ -1,0 +1,395 @@
+/* Pools, and what stealpool.h promises of them. */
+#include "base/memory.h"
+#include "check.h"
+#include "sched/pool.h"
+#include "stealpool.h"
+#include "threads.h"
+
+static sp_pool *new_pool(uint32_t workers)
+{
+    sp_pool *pool;
+    sp_pool_options options = {.workers = workers};
+    CHECK_EQ(sp_pool_create(&pool, &options), SP_OK);
+    return pool;
+}
+
+static sp_status wait_for(sp_task *task)
+{
+    sp_status status;
+    while ((status = sp_task_wait(task, -1, 0)) == SP_EINTR)
+        ;
+    return status;
+}
+
+struct job {
+    sp_task task;
+    sp_pool *pool;
+    struct job *other;
+    _Atomic(uint32_t) *begun;
+    _Atomic(uint32_t) *may_end;
+    sp_status status;
+    unsigned runs;
+    unsigned releases;
+};
+
+static void release(sp_task *task)
+{
+    ((struct job *)task)->releases++;
+}
+
+static void run(sp_task *task)
+{
+    ((struct job *)task)->runs++;
+}
+
+static void block(sp_task *task)
+{
+    struct job *job = (struct job *)task;
+    job->runs++;
+    fetch_add_seq_cst(job->begun, 1u);
+    await(job->may_end, 1);
+}
+
+/* ----------------------------------------------------------------- creating */
+
+static void a_pool_has_the_workers_it_was_asked_for(void)
+{
+    sp_pool *pool = NULL;
+    for (uint32_t n = 1; n <= 5; n++) {
+        pool = new_pool(n);
+        CHECK_EQ(sp_pool_workers(pool), n);
+        sp_pool_free(pool);
+    }
+    CHECK_EQ(sp_pool_create(&pool, NULL), SP_OK);
+    CHECK_EQ(sp_pool_workers(pool), sp_usable_cpus());
+    sp_pool_free(pool);
+    sp_pool_free(NULL);
+}
+
+static void too_many_workers_are_refused(void)
+{
+    sp_pool *pool = NULL;
+    sp_pool_options options = {.workers = SP_MAX_WORKERS + 1};
+    CHECK_EQ(sp_pool_create(&pool, &options), SP_EINVAL);
+    CHECK(!pool);
+}
+
+/* Allocations of sp_pool_create(): pool, workers, beds, then one a thread. */
+static void any_allocation_may_fail(void)
+{
+    sp_pool_options options = {.workers = 3};
+    for (int n = 0; n < 8; n++) {
+        for (int for_good = 0; for_good < 2; for_good++) {
+            sp_pool *pool = NULL;
+            if (!sp__alloc_fail_at(n, for_good))
+                return;
+            sp_status status = sp_pool_create(&pool, &options);
+            sp__alloc_fail_at(-1, false);
+            CHECK_EQ(status, n < 3 ? SP_ENOMEM : n == 3 ? SP_ETHREAD : SP_OK, "%d", n);
+            CHECK_EQ(pool != NULL, status == SP_OK);
+            if (pool)
+                CHECK_EQ(sp_pool_workers(pool), n < 6 ? n - 3 : 3);
+            sp_pool_free(pool);
+        }
+    }
+}
+
+static void a_pool_with_fewer_threads_than_wanted_works(void)
+{
+    struct job jobs[50];
+    sp_pool *pool;
+    sp_pool_options options = {.workers = 70};
+    if (!sp__alloc_fail_at(3 + 2, true))
+        return;
+    CHECK_EQ(sp_pool_create(&pool, &options), SP_OK);
+    sp__alloc_fail_at(-1, false);
+    CHECK_EQ(sp_pool_workers(pool), 2);
+    for (int i = 0; i < 50; i++) {
+        jobs[i] = (struct job){.runs = 0};
+        sp_task_init(&jobs[i].task, run, NULL);
+        CHECK_EQ(sp_submit(pool, &jobs[i].task), SP_OK);
+    }
+    CHECK_EQ(sp_pool_shutdown(pool, SP_DRAIN), SP_OK);
+    for (int i = 0; i < 50; i++)
+        CHECK_EQ(jobs[i].runs, 1);
+    sp_pool_free(pool);
+}
+
+/* --------------------------------------------------------------- submitting */
+
+static void a_submitted_task_runs_and_is_released(void)
+{
+    sp_pool *pool = new_pool(2);
+    struct job job = {.runs = 0};
+    sp_task_init(&job.task, run, release);
+    CHECK_EQ(sp_submit(pool, &job.task), SP_OK);
+    CHECK_EQ(wait_for(&job.task), SP_OK);
+    CHECK_EQ(sp_task_phase(&job.task), SP_DONE);
+    CHECK_EQ(job.runs, 1);
+    CHECK_EQ(sp_pool_shutdown(pool, SP_DRAIN), SP_OK);
+    CHECK_EQ(job.releases, 0);
+    sp_task_unref(&job.task);
+    CHECK_EQ(job.releases, 1);
+    sp_pool_free(pool);
+}
+
+static void no_tasks_at_all_are_accepted(void)
+{
+    sp_pool *pool = new_pool(1);
+    CHECK_EQ(sp_submit_many(pool, NULL, 0), SP_OK);
+    sp_pool_free(pool);
+}
+
+static void a_task_cancelled_in_the_queue_never_runs(void)
+{
+    _Atomic(uint32_t) begun = 0, may_end = 0;
+    sp_pool *pool = new_pool(1);
+    struct job gate = {.begun = &begun, .may_end = &may_end};
+    struct job job = {.runs = 0};
+    sp_task_init(&gate.task, block, NULL);
+    sp_task_init(&job.task, run, release);
+    CHECK_EQ(sp_submit(pool, &gate.task), SP_OK);
+    await(&begun, 1);
+    CHECK_EQ(sp_submit(pool, &job.task), SP_OK);
+    CHECK_EQ(sp_task_cancel(&job.task), SP_OK);
+    sp_task_unref(&job.task);
+    CHECK_EQ(job.releases, 0); /* the queue has it */
+    store_seq_cst(&may_end, 1u);
+    sp_pool_free(pool);
+    CHECK_EQ(job.runs, 0);
+    CHECK_EQ(job.releases, 1);
+}
+
+static void wait_for_inner(sp_task *task)
+{
+    struct job *job = (struct job *)task;
+    job->status = sp_task_wait(&job->other->task, -1, 0);
+    job->runs++;
+}
+
+/* One worker, each task waits for the next one in the queue. */
+static void a_worker_runs_the_task_it_waits_for(void)
+{
+    enum { DEPTH = 50 };
+    static struct job jobs[DEPTH + 2];
+    sp_pool *pool = new_pool(1);
+    for (int i = 0; i <= DEPTH; i++) {
+        jobs[i] = (struct job){.other = &jobs[i + 1]};
+        sp_task_init(&jobs[i].task, i < DEPTH ? wait_for_inner : run, NULL);
+    }
+    for (int i = 0; i <= DEPTH; i++)
+        CHECK_EQ(sp_submit(pool, &jobs[i].task), SP_OK);
+    CHECK_EQ(wait_for(&jobs[0].task), SP_OK);
+    for (int i = 0; i <= DEPTH; i++)
+        CHECK_EQ(jobs[i].runs, 1);
+    sp_pool_free(pool);
+}
+
+/* ------------------------------------------------------------------ shutdown */
+
+#define QUEUED 40
+
+/* One worker is busy, QUEUED tasks wait behind it. */
+struct jam {
+    sp_pool *pool;
+    sp_group group;
+    _Atomic(uint32_t) begun;
+    _Atomic(uint32_t) may_end;
+    struct job gate;
+    struct job queued[QUEUED];
+};
+
+static struct jam *new_jam(void)
+{
+    struct jam *jam = sp__alloc(sizeof *jam);
+    jam->pool = new_pool(1);
+    sp_group_init(&jam->group);
+    jam->gate = (struct job){.begun = &jam->begun, .may_end = &jam->may_end};
+    sp_task_init(&jam->gate.task, block, release);
+    CHECK_EQ(sp_submit(jam->pool, &jam->gate.task), SP_OK);
+    await(&jam->begun, 1);
+    for (int i = 0; i < QUEUED; i++) {
+        sp_task_init(&jam->queued[i].task, run, release);
+        sp_group_add(&jam->group, &jam->queued[i].task);
+        CHECK_EQ(sp_submit(jam->pool, &jam->queued[i].task), SP_OK);
+    }
+    return jam;
+}
+
+static void free_jam(struct jam *jam, sp_phase phase)
+{
+    store_seq_cst(&jam->may_end, 1u);
+    CHECK_EQ(sp_pool_shutdown(jam->pool, SP_DRAIN), SP_OK);
+    CHECK_EQ(sp_group_unfinished(&jam->group), 0);
+    CHECK_EQ(sp_task_phase(&jam->gate.task), SP_DONE);
+    CHECK_EQ(jam->gate.runs, 1);
+    for (int i = 0; i < QUEUED; i++) {
+        CHECK_EQ(sp_task_phase(&jam->queued[i].task), phase);
+        CHECK_EQ(jam->queued[i].runs, phase == SP_DONE);
+        sp_task_unref(&jam->queued[i].task);
+        CHECK_EQ(jam->queued[i].releases, 1);
+    }
+    sp_pool_free(jam->pool);
+    sp__free(jam);
+}
+
+static void drain_runs_what_is_queued(void)
+{
+    struct jam *jam = new_jam();
+    sp_pool_close(jam->pool, SP_DRAIN);
+    free_jam(jam, SP_DONE);
+}
+
+static void abandon_cancels_what_is_queued_although_the_worker_is_busy(void)
+{
+    struct jam *jam = new_jam();
+    sp_pool_close(jam->pool, SP_ABANDON);
+    CHECK_EQ(sp_group_wait(&jam->group, -1), SP_OK);
+    CHECK_EQ(sp_task_phase(&jam->gate.task), SP_RUNNING);
+    free_jam(jam, SP_CANCELLED);
+}
+
+static void abandon_after_drain_cancels_what_is_left(void)
+{
+    struct jam *jam = new_jam();
+    sp_pool_close(jam->pool, SP_DRAIN);
+    sp_pool_close(jam->pool, SP_ABANDON);
+    CHECK_EQ(sp_group_wait(&jam->group, -1), SP_OK);
+    free_jam(jam, SP_CANCELLED);
+}
+
+static void drain_after_abandon_stays_abandoned(void)
+{
+    struct jam *jam = new_jam();
+    sp_pool_close(jam->pool, SP_ABANDON);
+    sp_pool_close(jam->pool, SP_DRAIN);
+    free_jam(jam, SP_CANCELLED);
+}
+
+static void a_closed_pool_refuses_and_nothing_happens(void)
+{
+    sp_pool *pool = new_pool(2);
+    sp_group group;
+    struct job jobs[3];
+    sp_task *tasks[3];
+    sp_group_init(&group);
+    CHECK_EQ(sp_pool_shutdown(pool, SP_DRAIN), SP_OK);
+    CHECK_EQ(sp_pool_shutdown(pool, SP_ABANDON), SP_OK);
+    for (int i = 0; i < 3; i++) {
+        jobs[i] = (struct job){.runs = 0};
+        tasks[i] = &jobs[i].task;
+        sp_task_init(tasks[i], run, release);
+        sp_group_add(&group, tasks[i]);
+    }
+    CHECK_EQ(sp_task_cancel(tasks[1]), SP_OK);
+    CHECK_EQ(sp_group_unfinished(&group), 2);
+    CHECK_EQ(sp_submit_many(pool, tasks, 3), SP_ECLOSED);
+    CHECK_EQ(sp_group_unfinished(&group), 0);
+    CHECK_EQ(sp_submit(pool, tasks[0]), SP_ECLOSED);
+    sp_pool_free(pool);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(jobs[i].releases, 0);
+        sp_task_unref(tasks[i]);
+        CHECK_EQ(jobs[i].releases, 1);
+        CHECK_EQ(jobs[i].runs, 0);
+    }
+}
+
+static void close_from_inside(sp_task *task)
+{
+    struct job *job = (struct job *)task;
+    struct job late = {.runs = 0};
+    job->status = sp_pool_shutdown(job->pool, SP_DRAIN);
+    sp_task_init(&late.task, run, NULL);
+    CHECK_EQ(sp_submit(job->pool, &late.task), SP_ECLOSED);
+}
+
+static void a_worker_cannot_wait_for_itself(void)
+{
+    struct job job = {.pool = new_pool(2), .status = SP_OK};
+    sp_task_init(&job.task, close_from_inside, NULL);
+    CHECK_EQ(sp_submit(job.pool, &job.task), SP_OK);
+    CHECK_EQ(wait_for(&job.task), SP_OK);
+    CHECK_EQ(job.status, SP_EBUSY);
+    CHECK_EQ(sp_pool_shutdown(job.pool, SP_DRAIN), SP_OK);
+    sp_pool_free(job.pool);
+}
+
+static void shut_down(unsigned index, void *pool)
+{
+    CHECK_EQ(sp_pool_shutdown(pool, index % 2 ? SP_DRAIN : SP_ABANDON), SP_OK);
+}
+
+static void many_may_shut_down_at_once(void)
+{
+    for (long round = check_rounds(30); round > 0; round--) {
+        sp_pool *pool = new_pool(3);
+        run_together(4, shut_down, pool);
+        sp_pool_free(pool);
+    }
+}
+
+/* As long as a task runs, the other workers are there for its loops, and for the
+ * tasks that its worker took along. */
+static void workers_stay_until_the_last_task_ends(void)
+{
+    _Atomic(uint32_t) begun = 0, may_end = 0;
+    sp_pool *pool = new_pool(3);
+    struct job jobs[3];
+    for (int i = 0; i < 3; i++) {
+        jobs[i] = (struct job){.begun = &begun, .may_end = &may_end};
+        sp_task_init(&jobs[i].task, block, NULL);
+    }
+    CHECK_EQ(sp_submit(pool, &jobs[0].task), SP_OK);
+    CHECK_EQ(sp_submit(pool, &jobs[1].task), SP_OK);
+    CHECK_EQ(sp_submit(pool, &jobs[2].task), SP_OK);
+    sp_pool_close(pool, SP_DRAIN);
+    await(&begun, 3); /* all at once */
+    store_seq_cst(&may_end, 1u);
+    sp_pool_free(pool);
+}
+
+/* ---------------------------------------------------------------- statistics */
+
+static void statistics_add_up(void)
+{
+    enum { N = 100 };
+    static struct job jobs[N];
+    sp_pool *pool = new_pool(2);
+    sp_pool_stats stats;
+    for (int i = 0; i < N; i++) {
+        jobs[i] = (struct job){.runs = 0};
+        sp_task_init(&jobs[i].task, run, NULL);
+        CHECK_EQ(sp_submit(pool, &jobs[i].task), SP_OK);
+    }
+    CHECK_EQ(sp_pool_shutdown(pool, SP_DRAIN), SP_OK);
+    sp_pool_get_stats(pool, &stats);
+    CHECK_EQ(stats.submitted, N);
+    CHECK_EQ(stats.executed, N);
+    CHECK_EQ(stats.injected, N);
+    CHECK(stats.stolen <= N);
+    CHECK_EQ(stats.loops, 0);
+    sp_pool_free(pool);
+}
+
+int main(void)
+{
+    RUN(a_pool_has_the_workers_it_was_asked_for);
+    RUN(too_many_workers_are_refused);
+    RUN(any_allocation_may_fail);
+    RUN(a_pool_with_fewer_threads_than_wanted_works);
+    RUN(a_submitted_task_runs_and_is_released);
+    RUN(no_tasks_at_all_are_accepted);
+    RUN(a_task_cancelled_in_the_queue_never_runs);
+    RUN(a_worker_runs_the_task_it_waits_for);
+    RUN(drain_runs_what_is_queued);
+    RUN(abandon_cancels_what_is_queued_although_the_worker_is_busy);
+    RUN(abandon_after_drain_cancels_what_is_left);
+    RUN(drain_after_abandon_stays_abandoned);
+    RUN(a_closed_pool_refuses_and_nothing_happens);
+    RUN(a_worker_cannot_wait_for_itself);
+    RUN(many_may_shut_down_at_once);
+    RUN(workers_stay_until_the_last_task_ends);
+    RUN(statistics_add_up);
+    return 0;
+}

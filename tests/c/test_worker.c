@@ -1,0 +1,335 @@
+/* sched/worker.h: what a worker does with its queues. */
+#define _GNU_SOURCE
+
+#include <signal.h>
+
+#include "base/memory.h"
+#include "check.h"
+#include "sched/pool.h"
+#include "sched/worker.h"
+#include "stealpool.h"
+#include "threads.h"
+
+static sp_pool *new_pool(uint32_t workers)
+{
+    sp_pool *pool;
+    sp_pool_options options = {.workers = workers, .name = "test"};
+    CHECK_EQ(sp_pool_create(&pool, &options), SP_OK);
+    CHECK_EQ(sp_pool_workers(pool), workers);
+    return pool;
+}
+
+static void wait_for(sp_task *task)
+{
+    sp_status status;
+    while ((status = sp_task_wait(task, -1, 0)) == SP_EINTR)
+        ;
+    CHECK_EQ(status, SP_OK);
+}
+
+/* ----------------------------------------------------- who and where we are */
+
+struct visit {
+    sp_task task;
+    sp_pool *pool;
+    sigset_t blocked;
+    bool on_worker;
+    bool on_any_worker;
+    bool on_other_worker;
+    uint32_t index;
+    sp_pool *other;
+    char name[16];
+};
+
+static void look_around(sp_task *task)
+{
+    struct visit *visit = (struct visit *)task;
+    visit->on_worker = sp_on_worker(visit->pool);
+    visit->on_any_worker = sp_on_worker(NULL);
+    visit->on_other_worker = sp_on_worker(visit->other);
+    visit->index = sp__worker_current()->index;
+    pthread_sigmask(SIG_SETMASK, NULL, &visit->blocked);
+#ifdef __linux__
+    pthread_getname_np(pthread_self(), visit->name, sizeof visit->name);
+#endif
+}
+
+static void a_worker_knows_its_pool_and_blocks_signals(void)
+{
+    struct visit visit = {.pool = new_pool(1), .other = new_pool(1)};
+    sp_task_init(&visit.task, look_around, NULL);
+    CHECK_EQ(sp_submit(visit.pool, &visit.task), SP_OK);
+    wait_for(&visit.task);
+    CHECK(visit.on_worker);
+    CHECK(visit.on_any_worker);
+    CHECK(!visit.on_other_worker);
+    CHECK_EQ(visit.index, 0);
+    CHECK(sigismember(&visit.blocked, SIGINT) == 1);
+#ifdef __linux__
+    CHECK_STR_EQ(visit.name, "test-0");
+#endif
+    CHECK(!sp_on_worker(visit.pool));
+    CHECK(!sp_on_worker(NULL));
+    CHECK(!sp__worker_current());
+    sp_pool_free(visit.pool);
+    sp_pool_free(visit.other);
+}
+
+/* ------------------------------------------------------------------- order */
+
+#define MANY 300
+
+struct item {
+    sp_task task;
+    struct order *order;
+};
+
+struct order {
+    sp_pool *pool;
+    struct item gate;
+    struct item items[MANY];
+    sp_task *pointers[MANY];
+    int seen[MANY];
+    _Atomic(uint32_t) n_seen;
+    _Atomic(uint32_t) has_begun;
+    _Atomic(uint32_t) may_end;
+};
+
+static void note_order(sp_task *task)
+{
+    struct item *item = (struct item *)task;
+    struct order *order = item->order;
+    uint32_t at = fetch_add_relaxed(&order->n_seen, 1u);
+    order->seen[at] = (int)(item - order->items);
+}
+
+static void hold_gate(sp_task *task)
+{
+    struct order *order = ((struct item *)task)->order;
+    store_seq_cst(&order->has_begun, 1u);
+    await(&order->may_end, 1);
+}
+
+static struct order *new_order(sp_task_fn gate)
+{
+    struct order *order = sp__alloc(sizeof *order);
+    order->pool = new_pool(1);
+    order->gate.order = order;
+    sp_task_init(&order->gate.task, gate, NULL);
+    for (int i = 0; i < MANY; i++) {
+        order->items[i].order = order;
+        order->pointers[i] = &order->items[i].task;
+        sp_task_init(order->pointers[i], note_order, NULL);
+    }
+    return order;
+}
+
+static void end_order(struct order *order)
+{
+    for (int i = 0; i < MANY; i++)
+        wait_for(order->pointers[i]);
+    wait_for(&order->gate.task);
+    CHECK_EQ(load_relaxed(&order->n_seen), MANY);
+    sp_pool_free(order->pool);
+}
+
+static void tasks_from_outside_run_in_order_on_one_worker(void)
+{
+    struct order *order = new_order(hold_gate);
+    CHECK_EQ(sp_submit(order->pool, &order->gate.task), SP_OK);
+    await(&order->has_begun, 1);
+    for (int i = 0; i < 10; i++)
+        CHECK_EQ(sp_submit(order->pool, order->pointers[i]), SP_OK);
+    CHECK_EQ(sp_submit_many(order->pool, order->pointers + 10, MANY - 10), SP_OK);
+    store_seq_cst(&order->may_end, 1u);
+    end_order(order);
+    for (int i = 0; i < MANY; i++)
+        CHECK_EQ(order->seen[i], i);
+    sp__free(order);
+}
+
+static void submit_inside(sp_task *task)
+{
+    struct order *order = ((struct item *)task)->order;
+    for (int i = 0; i < 10; i++)
+        CHECK_EQ(sp_submit(order->pool, order->pointers[i]), SP_OK);
+    CHECK_EQ(sp_submit_many(order->pool, order->pointers + 10, MANY - 10), SP_OK);
+}
+
+static void tasks_from_a_worker_run_mostly_newest_first(void)
+{
+    struct order *order = new_order(submit_inside);
+    CHECK_EQ(sp_submit(order->pool, &order->gate.task), SP_OK);
+    end_order(order);
+    /* But for one in 61; and if the deque is small, half of it was spilled. */
+    int n_older = 0;
+    for (int i = 1; i < MANY; i++)
+        n_older += order->seen[i] < order->seen[i - 1];
+    if (MANY <= SP_DEQUE_CAPACITY)
+        CHECK(n_older >= MANY - 1 - 2 * (MANY / 61 + 1), "%d", n_older);
+    sp__free(order);
+}
+
+/* ------------------------------------------------------------------- spilling */
+
+struct flood {
+    sp_task task;
+    sp_pool *pool;
+    struct item *items;
+    sp_task **pointers;
+    size_t n;
+    _Atomic(uint32_t) run;
+};
+
+static void drop_in(sp_task *task)
+{
+    struct item *item = (struct item *)task;
+    fetch_add_relaxed(&((struct flood *)item->order)->run, 1u);
+}
+
+static void flood_own_deque(sp_task *task)
+{
+    struct flood *flood = (struct flood *)task;
+    CHECK_EQ(sp_submit_many(flood->pool, flood->pointers, flood->n), SP_OK);
+}
+
+static void more_than_fits_spills_and_all_of_it_runs(void)
+{
+    for (uint32_t workers = 1; workers <= 3; workers++) {
+        struct flood flood = {.pool = new_pool(workers),
+                              .n = 3 * SP_DEQUE_CAPACITY + 1};
+        flood.items = sp__alloc(flood.n * sizeof *flood.items);
+        flood.pointers = sp__alloc(flood.n * sizeof *flood.pointers);
+        for (size_t i = 0; i < flood.n; i++) {
+            flood.items[i].order = (struct order *)(void *)&flood;
+            flood.pointers[i] = &flood.items[i].task;
+            sp_task_init(flood.pointers[i], drop_in, NULL);
+        }
+        sp_task_init(&flood.task, flood_own_deque, NULL);
+        CHECK_EQ(sp_submit(flood.pool, &flood.task), SP_OK);
+        wait_for(&flood.task);
+        sp_pool_stats stats;
+        CHECK_EQ(sp_pool_shutdown(flood.pool, SP_DRAIN), SP_OK);
+        sp_pool_get_stats(flood.pool, &stats);
+        CHECK_EQ(load_relaxed(&flood.run), flood.n);
+        CHECK_EQ(stats.submitted, flood.n + 1);
+        CHECK_EQ(stats.executed, flood.n + 1);
+        CHECK(stats.injected >= 1);
+        CHECK(workers > 1 || stats.injected > 1, "nothing was spilled");
+        sp_pool_free(flood.pool);
+        sp__free(flood.items);
+        sp__free(flood.pointers);
+    }
+}
+
+/* ------------------------------------------------------------------- fairness */
+
+struct chain {
+    sp_task task;
+    sp_task twin; /* a task is submitted once: two take turns, each made anew */
+    sp_pool *pool;
+    _Atomic(uint32_t) may_end;
+    _Atomic(uint32_t) is_over;
+};
+
+static struct chain chain;
+
+static void go_on(sp_task *task)
+{
+    sp_task *next = task == &chain.task ? &chain.twin : &chain.task;
+    if (load_seq_cst(&chain.may_end)) {
+        store_seq_cst(&chain.is_over, 1u);
+        return;
+    }
+    sp_task_init(next, go_on, NULL);
+    CHECK_EQ(sp_submit(chain.pool, next), SP_OK);
+}
+
+static void end_chain(sp_task *task)
+{
+    (void)task;
+    store_seq_cst(&chain.may_end, 1u);
+}
+
+static void a_worker_that_feeds_itself_still_serves_others(void)
+{
+    sp_task outside;
+    chain = (struct chain){.pool = new_pool(1)};
+    sp_task_init(&chain.task, go_on, NULL);
+    sp_task_init(&outside, end_chain, NULL);
+    CHECK_EQ(sp_submit(chain.pool, &chain.task), SP_OK);
+    CHECK_EQ(sp_submit(chain.pool, &outside), SP_OK);
+    await(&chain.is_over, 1);
+    wait_for(&outside);
+    sp_pool_free(chain.pool);
+}
+
+static sp_task older;
+
+/* Submits a task, then successors until that one has run. */
+static void ask_again(sp_task *task)
+{
+    sp_task_init(&older, end_chain, NULL);
+    CHECK_EQ(sp_submit(chain.pool, &older), SP_OK);
+    go_on(task); /* whose successors only go_on() */
+}
+
+static void a_worker_that_feeds_itself_still_serves_its_oldest_task(void)
+{
+    chain = (struct chain){.pool = new_pool(1)};
+    sp_task_init(&chain.task, ask_again, NULL);
+    CHECK_EQ(sp_submit(chain.pool, &chain.task), SP_OK);
+    await(&chain.is_over, 1);
+    sp_pool_free(chain.pool);
+}
+
+static _Atomic(uint32_t) joins;
+
+static void count_join(void *user)
+{
+    (void)user;
+    fetch_add_seq_cst(&joins, 1u);
+}
+
+static void a_worker_that_joins_loops_still_serves_tasks(void)
+{
+    sp_pool *pool = new_pool(1);
+    sp_task task;
+    /* Never exhausted: as soon as it is left it can be joined again. */
+    int slot = sp__region_take_slot(&pool->regions);
+    sp__region_open(&pool->regions, slot, count_join, NULL);
+    sp__idle_notify(&pool->idle);
+    await(&joins, 10);
+    sp_task_init(&task, end_chain, NULL);
+    CHECK_EQ(sp_submit(pool, &task), SP_OK);
+    wait_for(&task);
+    sp__region_close(&pool->regions, slot);
+    sp_pool_free(pool);
+}
+
+static void a_blocked_worker_does_not_keep_tasks_to_itself(void)
+{
+    struct order *order = new_order(hold_gate);
+    sp_pool_free(order->pool);
+    order->pool = new_pool(2);
+    CHECK_EQ(sp_submit(order->pool, &order->gate.task), SP_OK);
+    await(&order->has_begun, 1);
+    CHECK_EQ(sp_submit_many(order->pool, order->pointers, MANY), SP_OK);
+    await(&order->n_seen, MANY); /* by the other one */
+    store_seq_cst(&order->may_end, 1u);
+    end_order(order);
+    sp__free(order);
+}
+
+int main(void)
+{
+    RUN(a_worker_knows_its_pool_and_blocks_signals);
+    RUN(tasks_from_outside_run_in_order_on_one_worker);
+    RUN(tasks_from_a_worker_run_mostly_newest_first);
+    RUN(more_than_fits_spills_and_all_of_it_runs);
+    RUN(a_worker_that_feeds_itself_still_serves_others);
+    RUN(a_worker_that_feeds_itself_still_serves_its_oldest_task);
+    RUN(a_worker_that_joins_loops_still_serves_tasks);
+    RUN(a_blocked_worker_does_not_keep_tasks_to_itself);
+    return 0;
+}
