@@ -1,0 +1,6 @@
+from collections.abc import Callable
+
+def integrate(
+    f: Callable[[float], float], a: float, b: float, *, n_iter: int
+) -> float: ...
+def spin(us: float) -> float: ...
