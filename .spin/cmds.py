@@ -155,8 +155,10 @@ def bench(ctx, scripts):
 
 
 @click.command()
-def docs():
+@click.pass_context
+def docs(ctx):
     """Build docs/ into docs/_build; every warning is an error."""
+    use_build(ctx)
     shutil.rmtree(ROOT / "docs/_build", ignore_errors=True)
     call(
         PYTHON,

@@ -61,6 +61,8 @@ from concurrent.futures import TimeoutError as _TimeoutError
 from concurrent.futures.thread import BrokenThreadPool
 from functools import update_wrapper as _update_wrapper
 from operator import index as _index
+from queue import Empty as _Empty
+from re import sub as _sub
 from threading import Condition as _Condition
 from threading import Thread as _Thread
 from threading import local as _thread_local
@@ -71,6 +73,8 @@ cdef extern from "base/os.h" nogil:
     uint32_t sp__os_affinity_cpus()
 
 cdef extern from "Python.h":
+    void PyErr_SetObject(object type, object value)
+    void PyErr_WriteUnraisable(object where)
     void PyObject_GC_Track(object op)
     void PyObject_GC_UnTrack(object op)
     bint PyObject_GC_IsTracked(object op)

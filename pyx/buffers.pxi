@@ -29,24 +29,31 @@ cdef class Pins:
         return view
 
 
-cdef str format_of(const Py_buffer *view):
-    """The format without a byte order that is this machine's own."""
-    cdef str text = view.format.decode() if view.format != NULL else "B"
-    if text[:1] in ("@", "=", "<") and len(text) > 1:
-        return text[1:]
-    return text
+cdef str NATIVE_ORDERS = "@=" + ("<" if _sys.byteorder == "little" else ">")
 
-
-cdef dict DTYPE_OF_FORMAT = {
-    "d": "float64", "f": "float32", "e": "float16", "g": "longdouble",
-    "b": "int8", "B": "uint8", "h": "int16", "H": "uint16",
-    "i": "int32", "I": "uint32", "l": "int64", "L": "uint64",
-    "q": "int64", "Q": "uint64", "n": "int64", "N": "uint64",
-    "?": "bool", "c": "uint8", "O": "object", "Zd": "complex128", "Zf": "complex64",
+cdef dict KIND_OF_FORMAT = {
+    **dict.fromkeys("efdg", "float"),
+    **dict.fromkeys("bhilqn", "int"),
+    **dict.fromkeys("cBHILQN", "uint"),
 }
 
 
 cdef str dtype_of(const Py_buffer *view):
-    """The name of the buffer's dtype, as NumPy calls it."""
-    cdef str text = format_of(view)
-    return DTYPE_OF_FORMAT.get(text, f"format {text!r}")
+    """The name of the buffer's dtype, as NumPy calls it.
+
+    A size is the buffer's own: exporters do not agree on what "<l" is.
+    """
+    cdef str text = view.format.decode() if view.format != NULL else "B"
+    cdef str code = text[1:] if text[0] in NATIVE_ORDERS and len(text) > 1 else text
+    if code == "?":
+        return "bool"
+    if code in KIND_OF_FORMAT:
+        return f"{KIND_OF_FORMAT[code]}{8 * view.itemsize}"
+    return f"format {text!r}"
+
+
+cdef bint has_objects(const Py_buffer *view):
+    """Does it hold references to Python objects, possibly within structs?"""
+    if view.format == NULL:
+        return False
+    return "O" in _sub(":[^:]*:", "", view.format.decode())  # less the names of fields

@@ -18,6 +18,11 @@
 
 /* ------------------------------------------------------------------ making */
 
+static bool is_kernel(const struct sp_cell *cell)
+{
+    return cell->callee || cell->plan;
+}
+
 static void free_cell(sp_task *task)
 {
     struct sp_cell *cell = sp_cell_of(task);
@@ -51,9 +56,12 @@ static void call_timed(struct sp_cell *cell)
 static void run_cell(sp_task *task)
 {
     struct sp_cell *cell = sp_cell_of(task);
+    /* Only a cell that has joined has a home that is settled. */
+    struct sp_home *home = task->group ? cell->home : NULL;
+    sp_take_failure(); /* of a kernel that failed in words only */
     if (cell->plan)
         cell->error = cell->plan(cell->words, &cell->value);
-    else if (cell->home && cell->home->times_kernels)
+    else if (home && home->times_kernels)
         call_timed(cell);
     else
         call(cell);
@@ -62,6 +70,8 @@ static void run_cell(sp_task *task)
         /* Without memory the code alone has to do. */
         cell->message = *words ? strdup(words) : NULL;
     }
+    if (home)
+        sp_home_count_ended(home);
 }
 
 static struct sp_cell *make(size_t bytes_of_words)
@@ -112,6 +122,7 @@ bool sp_cell_claim(struct sp_cell *cell)
 
 void sp_cell_finish(struct sp_cell *cell)
 {
+    sp_home_count_ended(cell->home);
     sp__task_complete(&cell->task);
 }
 
@@ -157,35 +168,40 @@ void sp_cells_join(struct sp_cell *const *cells, size_t n, struct sp_home *home)
 void *sp_cell_settle(struct sp_cell *cell)
 {
     struct sp_home *home = cell->home;
-    if (!home) { /* never joined: the caller's alone */
-        void *keep = cell->keep;
-        cell->keep = NULL;
+    void *keep = exchange_acquire(&cell->keep, NULL);
+    if (!keep || !home) /* settled before, when the home may be gone; or never joined */
         return keep;
-    }
     lock(home);
-    void *keep = cell->keep;
-    if (keep) {
-        cell->keep = NULL;
-        if (cell->before)
-            cell->before->after = cell->after;
-        else
-            home->cells = cell->after;
-        if (cell->after)
-            cell->after->before = cell->before;
-    }
+    if (cell->before)
+        cell->before->after = cell->after;
+    else
+        home->cells = cell->after;
+    if (cell->after)
+        cell->after->before = cell->before;
     unlock(home);
     return keep;
 }
 
-void sp_home_cancel_all(struct sp_home *home)
+bool sp_home_is_over(struct sp_home *home)
+{
+    if (sp_group_unfinished(&home->group) > 0)
+        return false;
+    lock(home);
+    bool is_over = !home->cells;
+    unlock(home);
+    return is_over;
+}
+
+void sp_home_cancel_kernels(struct sp_home *home)
 {
     /* Cancelling takes no lock and calls nobody back, so it may be done while
      * the list is held. A cell's reference is its list's: settling needs the
      * lock, too. */
     lock(home);
     for (struct sp_cell *cell = home->cells; cell; cell = cell->after)
-        if (sp_task_phase(&cell->task) == SP_PENDING)
-            sp_task_cancel(&cell->task);
+        if (is_kernel(cell) && sp_task_phase(&cell->task) == SP_PENDING &&
+            sp_task_cancel(&cell->task) == SP_OK)
+            sp_home_count_ended(home);
     unlock(home);
 }
 
@@ -206,7 +222,7 @@ bool sp_cell_spin(struct sp_cell *cell, const sp_pool *pool)
 
 static bool may_help(const struct sp_cell *cell, int helping)
 {
-    if (helping == 0 || (!cell->callee && !cell->plan))
+    if (helping == 0 || !is_kernel(cell) || sp_task_phase(&cell->task) != SP_PENDING)
         return false;
     if (helping == 2)
         return true;

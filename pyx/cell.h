@@ -40,7 +40,8 @@ struct sp_home {
     _Atomic(uint32_t) lock;     /* spin lock of the list (H1) */
     struct sp_cell *cells;      /* unsettled, doubly linked */
     _Atomic(uint64_t) attaches; /* times the library took the GIL for it */
-    uint64_t submitted;         /* under the GIL, or the Executor's lock */
+    _Atomic(uint64_t) submitted; /* tasks that were accepted */
+    _Atomic(uint64_t) ended;     /* of these, counted before anybody can see it */
     int helping;                /* what an outside waiter runs: sp_cells_wait() */
     bool times_kernels;         /* keep sp_callee.slowest_ns up to date */
     bool is_stale;              /* belongs to the process that forked us */
@@ -55,7 +56,7 @@ struct sp_cell {
     struct sp_home *home;
     struct sp_cell *before, *after; /* in home->cells */
     void *future;                   /* borrowed; NULL when it is gone */
-    void *keep;                     /* owned reference; NULL when settled */
+    _Atomic(void *) keep;           /* owned reference; NULL when settled */
     struct sp_callee *callee;       /* NULL: see plan */
     sp_plan_fn plan;                /* NULL: a Python callable, run elsewhere */
     union sp__word value;           /* the result (T1) */
@@ -77,6 +78,28 @@ void sp_home_init(struct sp_home *home);
 static inline void sp_home_count_attach(struct sp_home *home)
 {
     fetch_add_relaxed(&home->attaches, 1u);
+}
+
+/** `n` tasks were accepted; returns how many there were before. */
+static inline uint64_t sp_home_count_submitted(struct sp_home *home, size_t n)
+{
+    return fetch_add_relaxed(&home->submitted, n);
+}
+
+/** A task has ended, or is about to. */
+static inline void sp_home_count_ended(struct sp_home *home)
+{
+    fetch_add_relaxed(&home->ended, 1u);
+}
+
+static inline uint64_t sp_home_ended(struct sp_home *home)
+{
+    return load_relaxed(&home->ended);
+}
+
+static inline uint64_t sp_home_submitted(struct sp_home *home)
+{
+    return load_relaxed(&home->submitted);
 }
 
 static inline uint64_t sp_home_attaches(struct sp_home *home)
@@ -115,8 +138,11 @@ bool sp_cell_claim(struct sp_cell *cell);
 /** The callable has returned, and its Future knows the result. */
 void sp_cell_finish(struct sp_cell *cell);
 
-/** Cancel all queued cells of a home. Their Futures learn of it later. */
-void sp_home_cancel_all(struct sp_home *home);
+/** Cancel all queued kernels of a home. Their Futures learn of it later. */
+void sp_home_cancel_kernels(struct sp_home *home);
+
+/** True when no cell will use the home again: all tasks ended, all cells settled. */
+bool sp_home_is_over(struct sp_home *home);
 
 /**
  * Wait for `n` tasks, the last one first: what was submitted last tends to end

@@ -31,7 +31,6 @@ cdef extern from "cell.h" nogil:
 
     ctypedef struct sp_home "struct sp_home":
         sp_group group
-        uint64_t submitted
         int helping
         bint times_kernels
         bint is_stale
@@ -53,6 +52,10 @@ cdef extern from "cell.h" nogil:
     sp_cell *sp_cell_of(sp_task *task)
     void sp_home_init(sp_home *home)
     void sp_home_count_attach(sp_home *home)
+    uint64_t sp_home_count_submitted(sp_home *home, size_t n)
+    void sp_home_count_ended(sp_home *home)
+    uint64_t sp_home_ended(sp_home *home)
+    uint64_t sp_home_submitted(sp_home *home)
     uint64_t sp_home_attaches(sp_home *home)
     sp_cell *sp_cell_for_call(sp_callee *callee)
     sp_cell *sp_cell_for_plan(sp_plan_fn plan, size_t size)
@@ -62,7 +65,8 @@ cdef extern from "cell.h" nogil:
     void sp_cell_run_inline(sp_cell *cell)
     bint sp_cell_claim(sp_cell *cell)
     void sp_cell_finish(sp_cell *cell)
-    void sp_home_cancel_all(sp_home *home)
+    void sp_home_cancel_kernels(sp_home *home)
+    bint sp_home_is_over(sp_home *home)
     sp_status sp_cells_wait(
         sp_cell **cells, size_t n, int64_t timeout_ns, int64_t spin_ns, int helping
     )

@@ -43,8 +43,17 @@ def drain_until_stopped():
     while not drainer_stops:
         with nogil:
             sp_bell_wait(&bell, PATIENCE_NS)
-        drain_announced()
-        drain_reclaimed()
+            while not drainer_stops and nothing_to_drain():
+                sp_bell_wait(&bell, PATIENCE_NS)
+        try:
+            drain_announced()
+            drain_reclaimed(counts=True)
+        except BaseException as error:
+            report_unraisable(error, drainer)
+
+
+cdef bint nothing_to_drain() noexcept nogil:
+    return sp_completion_is_empty(announced) and sp_completion_is_empty(reclaimed)
 
 
 def stop_drainer():
@@ -82,16 +91,25 @@ cdef int drain_announced() except -1:
     return 0
 
 
-cdef int drain_reclaimed() except -1:
-    """Release the buffers, and what else is kept, of tasks that have ended."""
+cdef int drain_reclaimed(bint counts=False) except -1:
+    """Release the buffers, and what else is kept, of tasks that have ended.
+
+    With `counts`, the GIL was taken for that purpose.
+    """
     cdef sp_ticket *ticket
     cdef sp_task *task
+    cdef sp_home *home = NULL
     if sp_completion_is_empty(reclaimed):
         return 0
     ticket = sp_completion_drain(reclaimed)
     while ticket != NULL:
         task = sp_ticket_task(ticket)
         ticket = sp_ticket_next(ticket)
+        # Only an unsettled cell knows that its home is there.
+        if counts and sp_cell_of(task).keep and sp_cell_of(task).home != home:
+            home = sp_cell_of(task).home
+            if home != NULL:
+                sp_home_count_attach(home)
         settle(sp_cell_of(task))
         sp_task_unref(task)
     return 0

@@ -58,19 +58,6 @@ cdef int raise_closed(str reason) except -1:
 
 cdef int report_unraisable(BaseException error, object where) except -1:
     """Like an exception in __del__: there is nobody to raise it to."""
-    hook = _sys.unraisablehook
-    hook(_Unraisable(type(error), error, error.__traceback__, None, where))
+    PyErr_SetObject(type(error), error)
+    PyErr_WriteUnraisable(where)
     return 0
-
-
-class _Unraisable(tuple):
-    """What sys.unraisablehook expects."""
-
-    def __new__(cls, *fields):
-        return super().__new__(cls, fields)
-
-    exc_type = property(lambda self: self[0])
-    exc_value = property(lambda self: self[1])
-    exc_traceback = property(lambda self: self[2])
-    err_msg = property(lambda self: self[3])
-    object = property(lambda self: self[4])

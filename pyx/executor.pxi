@@ -35,18 +35,41 @@ cdef class ExecutorBase:
 
     def _close(self, reason):
         """Refuse new tasks; the message of every later submit() is `reason`."""
-        self._shutdown_reason = reason
+        with cython.critical_section(self):
+            self._shutdown_reason = reason
+
+    @property
+    def _home(self):
+        if self.home is None:
+            raise RuntimeError(f"{type(self).__name__}.__init__() was not called")
+        return self.home
 
     @property
     def _is_stale(self):
-        return self.home.home.is_stale
+        return (<Home>self._home).home.is_stale
+
+    @property
+    def _is_on_own_lane(self):
+        """True in a thread that runs callables of this executor."""
+        return is_on_lane_of(self._home)
 
     cdef int check_open(self) except -1:
+        self.check_not_closed()
+        if self.home is None or self.home.home.is_stale:
+            if self._is_stale:
+                self._reopen_after_fork()
+        return 0
+
+    cdef int check_not_closed(self) except -1:
         if self._shutdown_reason is not None:
             raise_closed(self._shutdown_reason)
-        if self.home.home.is_stale:
-            self._reopen_after_fork()
         return 0
+
+    def __reduce__(self):
+        raise TypeError(
+            f"{type(self).__name__} has threads of this process and cannot be pickled; "
+            "make one where it is needed"
+        )
 
     # ------------------------------------------------------------------- submitting
 
@@ -74,8 +97,7 @@ cdef class ExecutorBase:
         TypeError, ValueError, OverflowError
             For arguments that do not fit a Kernel. Nothing is queued then.
         """
-        cdef sp_cell *cell
-        cdef object job = fn
+        cdef object job
         self.check_open()
         if isinstance(fn, Kernel):
             if kwargs:
@@ -89,25 +111,41 @@ cdef class ExecutorBase:
             if job is not None:
                 return self.submit_cell((<Plan>job).cell_for_worker(), job)
             fn = (<Builtin>fn).function
-        return self._submit_callable(self.new_callable(fn, args, kwargs))
+        future = self.submit_callable((fn, args, kwargs), self._lane.make_ready())
+        if self._initializer is not None:
+            self._lane.fail_if_broken()
+        return future
 
-    cdef FutureBase new_callable(self, fn, tuple args, dict kwargs):
-        """A pending Future for a Python callable, not yet in any queue."""
+    cdef FutureBase submit_callable(self, tuple job, put):
+        """Queue a Python callable with `put`."""
         cdef sp_cell *cell = sp_cell_for_callable()
         if cell == NULL:
             raise MemoryError("stealpool: no memory for a task")
-        job = (fn, args, kwargs)
         keep(cell, job)
-        sp_cells_join(&cell, 1, self.home.home)
-        self.home.home.submitted += 1
-        return new_future(self.home, job, cell)
+        cdef FutureBase future = new_future(self.home, job, cell)
+        # No other thread and no signal handler comes in between: what is accepted is
+        # queued before the executor closes its lane.
+        with cython.critical_section(self):
+            self.check_not_closed()
+            sp_cells_join(&cell, 1, self.home.home)
+            try:
+                put(future)
+            except BaseException:  # no memory
+                sp_task_cancel(&cell.task)
+                raise
+            sp_home_count_submitted(self.home.home, 1)
+        return future
 
     cdef FutureBase submit_cell(self, sp_cell *cell, Job job):
         """Queue a cell, which becomes the Future's."""
         cdef FutureBase future = new_future(self.home, job, cell)
+        cdef sp_status status
         arm_pins(cell)
-        sp_cells_join(&cell, 1, self.home.home)
-        cdef sp_status status = sp_submit(self.home.pool.pool, &cell.task)
+        with cython.critical_section(self):
+            # While the arguments were converted, anything may have happened.
+            self.check_not_closed()
+            sp_cells_join(&cell, 1, self.home.home)
+            status = sp_submit(self.home.pool.pool, &cell.task)
         if status != SP_OK:
             take_back(cell)
             raise_status(status)
@@ -115,8 +153,7 @@ cdef class ExecutorBase:
         return future
 
     cdef int count_submitted(self, size_t n) except -1:
-        cdef uint64_t before = self.home.home.submitted
-        self.home.home.submitted = before + n
+        cdef uint64_t before = sp_home_count_submitted(self.home.home, n)
         if before // DRAIN_EVERY != (before + n) // DRAIN_EVERY:
             drain_reclaimed()
         return 0
@@ -159,9 +196,11 @@ cdef class ExecutorBase:
                 futures.append(new_future(self.home, kernel, cell))
             for i in range(n if kernel.n_pointers else 0):
                 arm_pins(sp_cell_of(tasks[i]))
-            # Cells and tasks convert: a task is a cell's first member.
-            sp_cells_join(<sp_cell **>tasks, n, self.home.home)
-            status = sp_submit_many(self.home.pool.pool, tasks, n)
+            with cython.critical_section(self):
+                self.check_not_closed()
+                # Cells and tasks convert: a task is a cell's first member.
+                sp_cells_join(<sp_cell **>tasks, n, self.home.home)
+                status = sp_submit_many(self.home.pool.pool, tasks, n)
             if status != SP_OK:
                 for i in range(n):
                     take_back(sp_cell_of(tasks[i]))
@@ -179,29 +218,11 @@ cdef class ExecutorBase:
 
     def _cancel_queued(self):
         """Cancel all kernels that have not begun."""
-        sp_home_cancel_all(self.home.home)
+        sp_home_cancel_kernels(self.home.home)
 
     def _await_tasks(self, timeout):
         """Wait until no task is unfinished; False if the timeout passes first."""
-        cdef int64_t left_ns = ns_of(timeout)
-        cdef int64_t deadline_ns = 0
-        cdef sp_home *home = self.home.home
-        cdef sp_status status
-        if home.is_stale or self.home.unfinished() == 0:
-            return True
-        if left_ns > 0:
-            deadline_ns = now_ns() + left_ns
-        while left_ns != 0:
-            with nogil:
-                status = sp_group_wait(&home.group, left_ns)
-            sp_home_count_attach(home)
-            if status == SP_OK:
-                drain_reclaimed()
-                return True
-            PyErr_CheckSignals()
-            if left_ns > 0:
-                left_ns = max(deadline_ns - now_ns(), 0)
-        return self.home.unfinished() == 0
+        return await_group(self.home.home, ns_of(timeout))
 
     def _close_pool(self, wait):
         """A private pool takes no more tasks; join its workers if `wait`."""
@@ -217,14 +238,16 @@ cdef class ExecutorBase:
     def _stats(self):
         cdef sp_pool_stats stats
         cdef sp_home *home = self.home.home
-        cdef uint64_t queued = self.home.unfinished()
+        cdef uint64_t ended = sp_home_ended(home)
+        # A task is counted as submitted a moment after it was queued.
+        cdef uint64_t submitted = max(sp_home_submitted(home), ended)
         memset(&stats, 0, sizeof(stats))
         if not home.is_stale:
             sp_pool_get_stats(self.home.pool.pool, &stats)
         return {
-            "submitted": home.submitted,
-            "completed": home.submitted - queued,
-            "unfinished": queued,
+            "submitted": submitted,
+            "completed": ended,
+            "unfinished": submitted - ended,
             "attaches": sp_home_attaches(home),
             "workers": sp_pool_workers(self.home.pool.pool),
             "executed": stats.executed,
@@ -245,14 +268,33 @@ cdef class ExecutorBase:
         self.home.home.times_kernels = mode == "short"
 
 
+cdef bint await_group(sp_home *home, int64_t left_ns) except -1:
+    """Wait until no task of a home is unfinished; False if the time passes first."""
+    cdef int64_t deadline_ns = now_ns() + left_ns
+    cdef sp_status status
+    if home.is_stale or sp_group_unfinished(&home.group) == 0:
+        return True
+    while left_ns != 0:
+        with nogil:
+            status = sp_group_wait(&home.group, left_ns)
+        sp_home_count_attach(home)
+        if status == SP_OK:
+            drain_reclaimed()
+            return True
+        PyErr_CheckSignals()
+        if left_ns > 0:
+            left_ns = max(deadline_ns - now_ns(), 0)
+    return sp_group_unfinished(&home.group) == 0
+
+
 cdef int arm_pins(sp_cell *cell) except -1:
     """See that the buffers of a cell are released when its task has ended."""
     if isinstance(<object>cell.keep, Pins):
-        sp_task_notify(&cell.task, EXECUTOR_TICKET, reclaimed)
         try:
             start_drainer()
         except RuntimeError:
             pass  # no thread to be had: waiters and submitters reclaim, too
+        sp_task_notify(&cell.task, EXECUTOR_TICKET, reclaimed)
     return 0
 
 

@@ -62,9 +62,8 @@ cdef class FutureBase:
     @property
     def _state(self):
         peek(self)
-        if self.state == PENDING and self.cell != NULL:
-            if sp_task_phase(&self.cell.task) == SP_RUNNING:
-                return STATE_NAMES[<int>RUNNING]
+        if self.state == PENDING and self.running():
+            return STATE_NAMES[<int>RUNNING]
         return STATE_NAMES[<int>self.state]
 
     @_state.setter
@@ -97,24 +96,24 @@ cdef class FutureBase:
 
     @property
     def _condition(self):
+        cdef object condition
         with cython.critical_section(self):
             if observed(self).condition is None:
-                self.observers.condition = _Condition()
+                condition = _Condition()
+                # Another thread may have been quicker.
+                if self.observers.condition is None:
+                    self.observers.condition = condition
             return self.observers.condition
 
     @property
     def _waiters(self):
         with cython.critical_section(self):
-            if observed(self).waiters is None:
-                self.observers.waiters = []
-            return self.observers.waiters
+            return observed(self).waiters
 
     @property
     def _done_callbacks(self):
         with cython.critical_section(self):
-            if observed(self).callbacks is None:
-                self.observers.callbacks = []
-            return self.observers.callbacks
+            return observed(self).callbacks
 
     # --------------------------------------------------------- the public methods
 
@@ -164,6 +163,7 @@ cdef class FutureBase:
             return False
         if status == SP_EDONE:
             return self.cancelled()
+        sp_home_count_ended(self.home.home)
         get_ready(self)
         if self.observers is not None:
             publish(self)
@@ -218,25 +218,38 @@ cdef class FutureBase:
         """
         cdef bint is_over
         with cython.critical_section(self):
+            if self.state < CANCELLED:
+                observed(self)
+            # Observing may have found that the call has ended. From here to the append
+            # no other thread comes in between.
             is_over = self.state >= CANCELLED
             if not is_over:
-                observed(self)
-                # Observing may have found that the call has ended.
-                is_over = self.state >= CANCELLED
-            if not is_over:
-                if self.observers.callbacks is None:
-                    self.observers.callbacks = []
                 self.observers.callbacks.append(fn)
         if is_over:
             call_back(self, fn)
 
     def _invoke_callbacks(self):
-        """Call the callbacks, once. The standard library's set_result() does so."""
+        """Call the callbacks, once. The standard library's set_result() does so.
+
+        All are called. What is not an Exception, such as SystemExit, is raised then.
+        """
+        cdef list callbacks = None
+        cdef object first = None
         if self.observers is None:
             return
-        callbacks, self.observers.callbacks = self.observers.callbacks, None
-        for fn in callbacks or ():
-            call_back(self, fn)
+        none_left = []
+        with cython.critical_section(self):
+            callbacks, self.observers.callbacks = self.observers.callbacks, none_left
+        for fn in callbacks:
+            try:
+                call_back(self, fn)
+            except BaseException as error:
+                if first is None:
+                    first = error
+                else:
+                    report_unraisable(error, self)
+        if first is not None:
+            raise first
 
     def _get_snapshot(self):
         """(done, cancelled, result, exception): asyncio asks for it since 3.14."""
@@ -252,6 +265,11 @@ cdef class FutureBase:
     def _run(self):
         """Run a Python callable in the calling thread, unless it was cancelled."""
         run_callable(self)
+
+    def __reduce__(self):
+        raise TypeError(
+            "a Future belongs to its process and cannot be pickled; send its result()"
+        )
 
 
 class Future(FutureBase, _StdFuture):
@@ -271,7 +289,12 @@ cdef tuple NO_ARGS = ()
 
 cdef FutureBase new_future(Home home, object job, sp_cell *cell):
     """A pending Future, which takes over the caller's reference to the cell."""
-    cdef FutureBase future = <FutureBase>new_without_init(Future, NO_ARGS)
+    cdef FutureBase future
+    try:
+        future = <FutureBase>new_without_init(Future, NO_ARGS)
+    except BaseException:  # no memory
+        give_up(cell)
+        raise
     future.home = home
     future.job = job
     future.cell = cell
@@ -312,6 +335,8 @@ cdef int get_ready(FutureBase future) except -1:
         if future.is_ready or future.cell == NULL:
             return 0
         take_result(future)
+        if future.is_ready:  # another thread was quicker
+            return 0
         future.is_ready = True
         if future.observers is None:
             future.state = future.outcome
@@ -325,11 +350,7 @@ cdef int take_result(FutureBase future) except -1:
     if sp_task_phase(&cell.task) == SP_CANCELLED or cell.error == SP_ECANCELLED:
         future.outcome = CANCELLED_AND_NOTIFIED
     elif cell.error:
-        future.value = exception_of_error(
-            (<Job>future.job).name, cell.error, cell.message
-        )
-        future.is_error = True
-        track(future)  # exception -> traceback -> frame -> future
+        take_error(future, cell)
     else:
         try:
             future.value = (<Job>future.job).result_of(cell)
@@ -337,6 +358,21 @@ cdef int take_result(FutureBase future) except -1:
             future.value = error
             future.is_error = True
             track(future)
+    return 0
+
+
+cdef int take_error(FutureBase future, sp_cell *cell) except -1:
+    cdef str name = (<Job>future.job).name
+    sp_task_ref(&cell.task)
+    try:
+        # Making an exception may let the collector, and so other threads, run.
+        error = exception_of_error(name, cell.error, cell.message)
+    finally:
+        sp_task_unref(&cell.task)
+    if not future.is_ready:
+        future.value = error
+        future.is_error = True
+        track(future)  # exception -> traceback -> frame -> future
     return 0
 
 
@@ -366,12 +402,23 @@ cdef int abandon(FutureBase future) except -1:
     """The future dies before its result was taken."""
     cdef sp_cell *cell = future.cell
     cell.future = NULL
+    if cell.home == NULL:
+        give_up(cell)
+        return 0
     if cell.home.is_stale:
         return 0
     # The drainer settles the cell when the task has ended - unless a ticket says
     # so already, which pinned buffers have from the start.
     if sp_task_notify(&cell.task, EXECUTOR_TICKET, reclaimed) == SP_EDONE:
         settle(cell)
+    sp_task_unref(&cell.task)
+    return 0
+
+
+cdef int give_up(sp_cell *cell) except -1:
+    """A cell that was not submitted. Whoever waits for it sees it cancelled."""
+    sp_task_cancel(&cell.task)
+    settle(cell)
     sp_task_unref(&cell.task)
     return 0
 
@@ -384,20 +431,28 @@ cdef Observers observed(FutureBase future):
 
     In the future's critical section.
     """
+    cdef Observers observers
     if future.observers is not None:
         return future.observers
-    cdef Observers observers = Observers.__new__(Observers)
+    if future.cell != NULL and is_native(future.cell):
+        start_drainer()
+    observers = Observers.__new__(Observers)
+    observers.waiters = []
+    observers.callbacks = []
     track(future)
-    if future.cell != NULL and not future.is_ready and is_native(future.cell):
-        if not order_announcement(future):
-            get_ready(future)  # has ended: nothing is left to announce
-    future.observers = observers
-    return observers
+    # All this may have let other threads in, the rest does not: a future whose
+    # announcement is ordered has observers.
+    if future.observers is None and not order_announcement(future):
+        get_ready(future)  # has ended: nothing is left to announce
+    if future.observers is None:
+        future.observers = observers
+    return future.observers
 
 
 cdef bint order_announcement(FutureBase future) except -1:
-    """Have the drainer told when the task ends. False: it has ended."""
-    start_drainer()
+    """Have the drainer told when a kernel ends. False: it has ended."""
+    if future.cell == NULL or future.is_ready or not is_native(future.cell):
+        return True
     cdef sp_task *task = &future.cell.task
     cdef sp_status status = sp_task_notify(task, EXECUTOR_TICKET, announced)
     if status == SP_EBUSY:  # armed for the sake of its buffers
@@ -412,17 +467,23 @@ cdef bint order_announcement(FutureBase future) except -1:
 
 cdef int publish(FutureBase future) except -1:
     """Announce the end of a ready, observed future, once."""
-    cdef Observers observers = future.observers
-    if future.state >= CANCELLED:
-        return 0
-    if observers.condition is None:
-        future.state = future.outcome
-    else:
-        with observers.condition:
+    cdef object condition
+    with cython.critical_section(future):
+        if future.state >= CANCELLED:
+            return 0
+        condition = future.observers.condition
+        if condition is None:
             future.state = future.outcome
-            for waiter in observers.waiters or ():
+    if condition is not None:
+        with condition:
+            # cancel() and the drainer may both have come here.
+            if future.state >= CANCELLED:
+                return 0
+            with cython.critical_section(future):
+                future.state = future.outcome
+            for waiter in future.observers.waiters:
                 tell(waiter, future)
-            observers.condition.notify_all()
+            condition.notify_all()
     future._invoke_callbacks()
     return 0
 
@@ -474,7 +535,8 @@ cdef int await_end(FutureBase future, object timeout) except -1:
     try:
         if sp_task_phase(&cell.task) < SP_DONE:
             if not is_native(cell):
-                run_if_on_lane(future, cell)
+                if left_ns != 0:
+                    run_if_on_lane(future, cell)
             elif may_spin and left_ns != 0:
                 # With the GIL in hand: getting it back next to a busy Python thread
                 # takes a whole switch interval.

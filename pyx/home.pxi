@@ -60,8 +60,8 @@ cdef class Home:
     """A struct sp_home, and the pool that its tasks run on.
 
     Futures refer to their home, not to their executor, so that an executor can be
-    collected while they live. Tasks use the struct without a reference: one that
-    is dropped with tasks unfinished is buried until they have ended.
+    collected while they live. Cells use the struct without a reference: one that is
+    dropped with tasks unfinished, or cells unsettled, is buried until that is over.
     """
 
     cdef sp_home *home
@@ -80,7 +80,7 @@ cdef class Home:
     def __dealloc__(self):
         if self.home == NULL or self.home.is_stale:
             return
-        if sp_group_unfinished(&self.home.group) == 0:
+        if sp_home_is_over(self.home):
             free(self.home)
             return
         # The pool stays open for what is queued, and is freed with the grave.
@@ -107,11 +107,11 @@ cdef class Grave:
 
     def __dealloc__(self):
         # A home whose kernels never ended is leaked rather than freed under them.
-        if not self.home.is_stale and sp_group_unfinished(&self.home.group) == 0:
+        if not self.home.is_stale and self.is_over():
             free(self.home)
 
     cdef bint is_over(self):
-        return sp_group_unfinished(&self.home.group) == 0
+        return sp_home_is_over(self.home)
 
 
 cdef list graveyard = []

@@ -165,13 +165,19 @@ cdef class Kernel(Job):
         return 0
 
     cdef double real_from(self, object value, int index) except? -1.0:
+        cdef double real
         try:
-            return float(value) if not isinstance(value, (str, bytes)) else refuse()
+            real = value
+        except OverflowError as error:
+            raise OverflowError(
+                f"kernel {self.name}: argument {index + 1}: {error}"
+            ) from None
         except (TypeError, ValueError):
             raise TypeError(
                 f"kernel {self.name}: argument {index + 1} must be a real number, "
                 f"got {describe(value)}"
             ) from None
+        return real
 
     cdef int64_t integer_from(self, Type type, object value, int index) except? -1:
         cdef object number
@@ -205,7 +211,7 @@ cdef class Kernel(Job):
                 f"{where} must be an array of {wanted}, got {describe(value)} ({error})"
             ) from None
         got = dtype_of(view)
-        if "O" in format_of(view):
+        if has_objects(view):
             raise TypeError(
                 f"{where} is an array of Python objects, which a kernel may not touch; "
                 f"convert it first, for example with array.astype({wanted!r})"
@@ -222,16 +228,16 @@ cdef class Kernel(Job):
                 f"{tuple([view.shape[i] for i in range(view.ndim)])}; "
                 "pass numpy.ascontiguousarray(array)"
             )
+        if parameter.pointee != T_VOID and <uintptr_t>view.buf % view.itemsize:
+            raise ValueError(
+                f"{where} is not aligned to {view.itemsize} bytes; pass a copy of it"
+            )
         if view.readonly and not parameter.is_const:
             raise ValueError(
                 f"{where} is read-only, but the kernel may write to it; pass a "
                 "writable array, or declare the parameter const in the signature"
             )
         return view.buf
-
-
-cdef double refuse() except? -1.0:
-    raise TypeError
 
 
 cdef object describe(object value):

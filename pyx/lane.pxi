@@ -4,9 +4,14 @@
 cdef object lane_threads = _thread_local()
 
 
-def enter_lane():
-    """The calling thread runs callables from now on."""
-    lane_threads.inside = True
+def enter_lane(Home home not None):
+    """The calling thread runs the callables of a home from now on."""
+    lane_threads.home = home
+
+
+cdef bint is_on_lane_of(Home home) except -1:
+    """Is the calling thread one of those that run the callables of `home`?"""
+    return getattr(lane_threads, "home", None) is home
 
 
 cdef bint is_native(sp_cell *cell):
@@ -31,6 +36,26 @@ cdef int run_callable(FutureBase future) except -1:
     return 0
 
 
+def run_callables(queue, idle):
+    """The main loop of a lane's thread, until it takes None from the queue.
+
+    `idle` gets an entry whenever the thread waits. No Python code runs here between
+    taking a future and running it: an asynchronous exception would lose it.
+    """
+    cdef FutureBase future
+    take, try_to_take = queue.get, queue.get_nowait
+    future = take()  # what the thread was started for, so it does not count as idle
+    while future is not None:
+        run_callable(future)
+        future = None  # not while waiting for the next
+        try:
+            future = try_to_take()
+        except _Empty:
+            idle.put(None)
+            future = take()
+    queue.put(None)  # the next thread must end, too
+
+
 cdef int end_callable(FutureBase future, sp_cell *cell) except -1:
     with cython.critical_section(future):
         future.outcome = FINISHED
@@ -41,16 +66,18 @@ cdef int end_callable(FutureBase future, sp_cell *cell) except -1:
         sp_cell_finish(cell)
         let_go(future)
     if future.observers is not None:
-        publish(future)
+        try:
+            publish(future)
+        except BaseException as error:
+            report_unraisable(error, future)  # the thread has others to run
     return 0
 
 
 cdef int run_if_on_lane(FutureBase future, sp_cell *cell) except -1:
-    """A lane thread that waits for a queued callable runs exactly that one: all
-    other threads may be waiting, too."""
-    if getattr(lane_threads, "inside", False):
-        if sp_task_phase(&cell.task) == SP_PENDING:
-            run_callable(future)
+    """A lane thread that waits for a queued callable of the same lane runs exactly that
+    one: all other threads may be waiting, too."""
+    if sp_task_phase(&cell.task) == SP_PENDING and is_on_lane_of(future.home):
+        run_callable(future)
     return 0
 
 

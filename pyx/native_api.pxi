@@ -55,6 +55,8 @@ cdef void *spawn(void *pool, native_fn function, void *user) noexcept nogil:
 cdef int join(void *spawned) noexcept nogil:
     cdef sp_cell *cell = <sp_cell *>spawned
     cdef sp_status status = SP_EINTR
+    if cell == NULL:  # spawn() has failed
+        return <int>SP_ECLOSED
     while status == SP_EINTR:
         status = sp_task_wait(&cell.task, -1, 0)
     cdef int error = cell.error if status == SP_OK else <int>status
@@ -64,6 +66,10 @@ cdef int join(void *spawned) noexcept nogil:
 
 cdef object future_of(Handle executor, void *spawned):
     cdef sp_cell *cell = <sp_cell *>spawned
+    if cell == NULL:
+        raise RuntimeError(
+            "nothing was spawned: the pool is shut down, or there is no memory"
+        )
     cell.home = <sp_home *>executor.home
     return new_future((<ExecutorBase>executor.executor).home, native_job, cell)
 

@@ -42,9 +42,14 @@ def is_capsule(obj):
     return PyCapsule_CheckExact(obj)
 
 
-def shut_down_process_pool():
-    """At exit: after all executors."""
-    global process_pool
+def shut_down_pools():
+    """At exit, after all executors: what was queued by those that are gone runs, too."""
+    for home in list(homes):
+        await_group((<Home>home).home, -1)
+        (<Home>home).pool.shut_down()
+    for grave in graveyard:
+        await_group((<Grave>grave).home, -1)
+        (<Grave>grave).pool.shut_down()
     if process_pool is not None:
         process_pool.shut_down()
 

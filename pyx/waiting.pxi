@@ -42,6 +42,7 @@ def wait_all(set futures, timeout):
             cells[n] = borrow(future)
             n += cells[n] != NULL
         if n:
+            run_those_on_lane(cells, n, left_ns)
             if may_spin and left_ns != 0 and is_native(cells[n - 1]):
                 sp_cell_spin(cells[n - 1], future.home.pool.pool)
             status = wait_cells(cells, n, left_ns, future.home)
@@ -56,6 +57,20 @@ def wait_all(set futures, timeout):
     return status == SP_OK
 
 
+cdef int run_those_on_lane(sp_cell **cells, size_t n, int64_t left_ns) except -1:
+    """Run what run_if_on_lane() would run, until the time has passed."""
+    cdef int64_t deadline_ns = now_ns() + left_ns
+    cdef size_t i
+    for i in range(n):
+        if is_native(cells[i]):
+            continue
+        if left_ns >= 0 and now_ns() >= deadline_ns:
+            break
+        # The caller has the futures, so their cells know them.
+        run_if_on_lane(<FutureBase>cells[i].future, cells[i])
+    return 0
+
+
 @cython.final
 @cython.no_gc
 cdef class Completions:
@@ -67,6 +82,7 @@ cdef class Completions:
 
     cdef sp_completion *queue
     cdef dict armed  # cell address -> future, of those not yet seen to end
+    cdef bint has_callables
 
     def __cinit__(self):
         raise_status(sp_completion_create(&self.queue, NULL, NULL))
@@ -87,6 +103,7 @@ cdef class Completions:
         cdef sp_cell *cell = borrow(future)
         if cell == NULL:
             return False
+        self.has_callables |= not is_native(cell)
         cdef sp_status status = sp_task_notify(&cell.task, WAITER_TICKET, self.queue)
         sp_task_unref(&cell.task)
         if status == SP_EBUSY:
@@ -113,15 +130,35 @@ cdef class Completions:
             future = next(iter(self.armed.values()))
             if future.home.home.is_stale:
                 check_stale(&future.cell, future.cell != NULL)
-            with nogil:
-                status = sp_completion_wait(self.queue, left_ns)
-            sp_home_count_attach(future.home.home)
-            if status != SP_OK:
-                PyErr_CheckSignals()
+            if not self.run_one_on_lane():
+                with nogil:
+                    status = sp_completion_wait(self.queue, left_ns)
+                sp_home_count_attach(future.home.home)
+                if status != SP_OK:
+                    PyErr_CheckSignals()
             batch = self.take()
             if left_ns > 0:
                 left_ns = max(deadline_ns - now_ns(), 0)
         return batch
+
+    cdef bint run_one_on_lane(self) except -1:
+        """Run a queued callable of the lane that the calling thread is of."""
+        cdef FutureBase future
+        cdef sp_cell *cell
+        cdef bint was_run = False
+        if not self.has_callables or getattr(lane_threads, "home", None) is None:
+            return False
+        for future in list(self.armed.values()):
+            cell = borrow(future)
+            if cell == NULL:
+                continue
+            if not is_native(cell) and sp_task_phase(&cell.task) == SP_PENDING:
+                run_if_on_lane(future, cell)
+                was_run = sp_task_phase(&cell.task) >= SP_DONE
+            sp_task_unref(&cell.task)
+            if was_run:
+                return True
+        return False
 
     cdef list take(self):
         cdef list batch = []

@@ -100,7 +100,7 @@ def _compare(options: argparse.Namespace) -> int:
         if sys.stderr.isatty():
             print("\r\033[K", end="", file=sys.stderr)
         print(machine)
-        print("Least of several interleaved rounds; ratio to stealpool.")
+        print("Least of several interleaved rounds, unless it says median.")
         if options.quick:
             print("A quick trial: the numbers say little.")
         for line in lines(rows):

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import concurrent.futures as cf
+import math
 import os
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import count, islice
+from functools import partial
+from itertools import count, islice, repeat
 from types import MappingProxyType
 from typing import Any
 
 from ._core import ExecutorBase, Kernel
 from .lane import Lane
+from .waiting import FIRST_COMPLETED, wait
 
 __all__ = ["Executor", "default_executor"]
 
 _CLOSED = "cannot schedule new futures after shutdown"
 _AT_EXIT = "cannot schedule new futures after interpreter shutdown"
+
+_MOST_WORKERS = 1024  # SP_MAX_WORKERS
 
 _counter = count().__next__
 _executors: weakref.WeakSet[Executor] = weakref.WeakSet()
@@ -81,7 +86,6 @@ class Executor(ExecutorBase, cf.Executor):
         self._initargs = initargs
         self._size = native_workers
         self._helping = helping
-        self._shutdown_lock = threading.Lock()
         self._start()
         _executors.add(self)
         if _interpreter_exits:
@@ -89,11 +93,17 @@ class Executor(ExecutorBase, cf.Executor):
 
     def _start(self) -> None:
         self._open(self._size, self._thread_name_prefix)
-        self._lane: Lane | None = None
+        self._lane = Lane(
+            self._home,
+            self._max_workers,
+            self._thread_name_prefix,
+            self._initializer,
+            self._initargs,
+        )
+        weakref.finalize(self, self._lane.close).atexit = False
 
     def _reopen_after_fork(self) -> None:
         """In the child of a fork: the threads of both lanes are not here."""
-        self._shutdown_lock = threading.Lock()
         self._start()
 
     def __repr__(self) -> str:
@@ -101,27 +111,6 @@ class Executor(ExecutorBase, cf.Executor):
         return f"<stealpool.{type(self).__name__} {state}, {self._native_workers} workers>"
 
     # ------------------------------------------------------------------ submitting
-
-    def _submit_callable(self, future: Any) -> Any:
-        with self._shutdown_lock:
-            if self._shutdown_reason is not None:
-                future.cancel()
-                raise RuntimeError(self._shutdown_reason)
-            if self._lane is None:
-                self._lane = Lane(
-                    self._max_workers,
-                    self._thread_name_prefix,
-                    self._initializer,
-                    self._initargs,
-                )
-                weakref.finalize(self, self._lane.close).atexit = False
-            lane = self._lane
-        try:
-            lane.submit(future)
-        except BaseException:
-            future.cancel()
-            raise
-        return future
 
     def map(
         self,
@@ -162,28 +151,22 @@ class Executor(ExecutorBase, cf.Executor):
                 raise TypeError("buffersize must be an integer or None")
             if buffersize < 1:
                 raise ValueError("buffersize must be None or > 0")
+        if timeout is not None and math.isnan(timeout):
+            raise ValueError("timeout must be a number of seconds or None, got nan")
         deadline = None if timeout is None else time.monotonic() + timeout
         calls: Iterator[tuple[Any, ...]] = zip(*iterables, strict=False)
-        submit: Callable[[tuple[Any, ...]], Any]
-        if chunksize > 1 and not isinstance(fn, Kernel):
-            calls = _chunks(calls, chunksize)
-            submit = lambda chunk: self.submit(_call_chunk, fn, chunk)  # noqa: E731
-        else:
-            chunksize = 1
-            submit = lambda args: self.submit(fn, *args)  # noqa: E731
+        is_chunked = chunksize > 1 and not isinstance(fn, Kernel)
+        if is_chunked:
+            calls = zip(repeat(fn), _chunks(calls, chunksize))
+            fn = _call_chunk
         if buffersize is None and isinstance(fn, Kernel):
             pending = deque(self.submit_many(fn, list(calls)))
         else:
-            pending = deque(submit(args) for args in islice(calls, buffersize))
-        results = _results(
-            pending,
-            iter(()) if buffersize is None else calls,
-            submit,
-            deadline,
-            ordered,
-            weakref.ref(self),
-        )
-        return _flattened(results) if chunksize > 1 else results
+            first = islice(calls, buffersize)
+            pending = deque(self.submit(fn, *args) for args in first)
+        more = partial(_submit_next, weakref.ref(self), fn, calls, pending)
+        results = (_ordered if ordered else _unordered)(pending, more, deadline)
+        return _flattened(results) if is_chunked else results
 
     # ---------------------------------------------------------------------- ending
 
@@ -209,17 +192,21 @@ class Executor(ExecutorBase, cf.Executor):
         ------
         TimeoutError
             If calls are unfinished after `timeout` seconds. They go on.
+        RuntimeError
+            If a callable of this executor wants to wait, which includes itself.
+            Nothing has happened then.
         """
-        with self._shutdown_lock:
-            if self._shutdown_reason is None:
-                self._close(_CLOSED)
-            lane = self._lane
+        if wait and self._is_on_own_lane:
+            raise RuntimeError(
+                "shutdown(wait=True) in a thread of the same executor would wait for "
+                "itself; pass wait=False"
+            )
+        if self._shutdown_reason is None:
+            self._close(_CLOSED)
         if cancel_futures:
             self._cancel_queued()
-            if lane is not None:
-                lane.cancel_queued()
-        if lane is not None:
-            lane.close()
+            self._lane.cancel_queued()
+        self._lane.close()
         if self._is_stale:
             return
         if wait:
@@ -229,8 +216,7 @@ class Executor(ExecutorBase, cf.Executor):
                     f"{unfinished} calls are unfinished after {timeout} s; they go on. "
                     "Call shutdown() again to wait longer"
                 )
-            if lane is not None:
-                lane.join(timeout)
+            self._lane.join(timeout)
         self._close_pool(wait)
 
     # ------------------------------------------------------------------ inspection
@@ -238,11 +224,11 @@ class Executor(ExecutorBase, cf.Executor):
     @property
     def _threads(self) -> set[threading.Thread]:
         """The Python threads, as the standard library's executor has them."""
-        return self._lane.threads if self._lane is not None else set()
+        return self._lane.threads
 
     @property
     def _broken(self) -> str | bool:
-        return (self._lane is not None and self._lane.broken) or False
+        return self._lane.broken or False
 
     def stats(self) -> Mapping[str, int]:
         """Counters, all since the executor (or the pool that it borrows) was made.
@@ -262,11 +248,19 @@ class Executor(ExecutorBase, cf.Executor):
 
 
 def _check_workers(name: str, value: int | None) -> None:
-    if value is not None and value <= 0:
+    if value is None:
+        return
+    if not hasattr(value, "__index__"):
+        raise TypeError(
+            f"{name} must be an integer or None, got {type(value).__name__} {value!r:.60}"
+        )
+    if value <= 0:
         raise ValueError(
             f"{name} must be greater than 0, got {value}; leave it out for one worker "
             "for each usable CPU"
         )
+    if value > _MOST_WORKERS:
+        raise ValueError(f"{name} must be at most {_MOST_WORKERS}, got {value}")
 
 
 def _cpu_count() -> int:
@@ -297,45 +291,66 @@ def _flattened(chunks: Iterator[list[Any]]) -> Iterator[Any]:
             yield chunk.pop()
 
 
-def _results(
-    pending: deque[Any],
-    calls: Iterator[tuple[Any, ...]],
-    submit: Callable[[tuple[Any, ...]], Any],
-    deadline: float | None,
-    ordered: bool,
+def _submit_next(
     executor: weakref.ref[Executor],
-) -> Iterator[Any]:
-    """Yield results; submit one more call for each one taken, while there are any."""
-    from .waiting import FIRST_COMPLETED, wait
+    fn: Any,
+    calls: Iterator[tuple[Any, ...]],
+    pending: deque[Any],
+) -> None:
+    """Submit one more call, if there is one and the executor is still there."""
+    alive = executor()
+    if alive is not None:
+        for args in islice(calls, 1):
+            pending.append(alive.submit(fn, *args))
 
-    def generate() -> Iterator[Any]:
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else deadline - time.monotonic()
+
+
+def _ordered(
+    pending: deque[Any], more: Callable[[], None], deadline: float | None
+) -> Iterator[Any]:
+    def results() -> Iterator[Any]:
         try:
             while pending:
-                left = None if deadline is None else deadline - time.monotonic()
-                if ordered:
-                    future = pending.popleft()
-                else:
-                    done, _ = wait(pending, left, FIRST_COMPLETED)
-                    if not done:
-                        raise TimeoutError(f"{len(pending)} calls are unfinished")
-                    future = done.pop()
-                    pending.remove(future)
-                if executor() is not None:
-                    for args in islice(calls, 1):
-                        pending.append(submit(args))
-                yield _take(future, left)
+                more()
+                yield _take(pending.popleft(), _left(deadline))
         finally:
             for future in pending:
                 future.cancel()
 
-    return generate()
+    return results()
+
+
+def _unordered(
+    pending: deque[Any], more: Callable[[], None], deadline: float | None
+) -> Iterator[Any]:
+    def results() -> Iterator[Any]:
+        try:
+            while pending:
+                done, _ = wait(pending, _left(deadline), FIRST_COMPLETED)
+                if not done:
+                    raise TimeoutError(f"{len(pending)} calls are unfinished")
+                left = [future for future in pending if future not in done]
+                pending.clear()
+                pending.extend(left)
+                while done:
+                    more()
+                    yield _take(done.pop(), 0)
+        finally:
+            for future in pending:
+                future.cancel()
+
+    return results()
 
 
 def _take(future: Any, timeout: float | None) -> Any:
-    """The result; leave no reference cycle behind if it is an exception."""
+    """The result, or cancel; leave no reference cycle behind an exception."""
     try:
         return future.result(timeout)
     finally:
+        future.cancel()
         del future
 
 
@@ -349,11 +364,15 @@ _default_lock = threading.Lock()
 def default_executor() -> Executor:
     """The executor of those who were given none: on the process's own native pool.
 
-    Made at the first call, and again after a fork.
+    Made at the first call, and again after a fork or when somebody has shut it down.
     """
     global _default, _default_pid
     with _default_lock:
-        if _default is None or _default_pid != os.getpid():
+        if (
+            _default is None
+            or _default_pid != os.getpid()
+            or (_default._shutdown_reason is not None and not _interpreter_exits)
+        ):
             _default = Executor(thread_name_prefix="stealpool")
             _default_pid = os.getpid()
         return _default

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures.thread import BrokenThreadPool
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -28,6 +29,8 @@ class Lane:
 
     Parameters
     ----------
+    home : object
+        What marks the callables of its executor.
     max_workers : int
         Most threads.
     thread_name_prefix : str
@@ -39,115 +42,118 @@ class Lane:
 
     def __init__(
         self,
+        home: Any,
         max_workers: int,
         thread_name_prefix: str,
         initializer: Callable[..., object] | None,
         initargs: tuple[Any, ...],
     ) -> None:
-        self.max_workers = max_workers
         self.threads: set[threading.Thread] = set()
         self.broken: str | None = None
+        self._home = home
         self._thread_name_prefix = thread_name_prefix
         self._initializer = initializer
         self._initargs = initargs
+        # No locks: signal handlers, finalizers and callbacks submit, too.
         self._queue: SimpleQueue[Future[Any] | None] = SimpleQueue()
-        self._idle = threading.Semaphore(0)
-        self._lock = threading.Lock()
-        self._closed = False
+        self._idle: SimpleQueue[None] = SimpleQueue()  # one entry for each idle thread
+        self._vacant = deque(range(max_workers))  # indices of threads not yet started
 
-    def submit(self, future: Future[Any]) -> None:
-        """Queue a callable's future, and see that a thread will take it."""
-        with self._lock:
-            if self.broken:
-                raise BrokenThreadPool(self.broken)
-            self._queue.put(future)
-            self._start_thread_if_needed()
+    def make_ready(self) -> Callable[[Any], None]:
+        """See that a thread will take the next callable.
 
-    def _start_thread_if_needed(self) -> None:
-        if self._idle.acquire(timeout=0):
-            return
-        if len(self.threads) >= self.max_workers:
-            return
-        name = f"{self._thread_name_prefix}_{len(self.threads)}"
+        Returns
+        -------
+        callable
+            Queues the callable's future.
+        """
+        if self.broken:
+            raise BrokenThreadPool(self.broken)
+        try:
+            self._idle.get_nowait()
+        except Empty:
+            if self._vacant:
+                self._start_thread()
+        return self._queue.put
+
+    def _start_thread(self) -> None:
+        try:
+            index = self._vacant.popleft()
+        except IndexError:
+            return  # another thread was quicker
         # The thread refers to the lane, never to the executor, which can so be
         # collected; its collection closes the lane.
+        name = f"{self._thread_name_prefix}_{index}"
         thread = threading.Thread(name=name, target=_run, args=(self,))
-        try:
-            thread.start()
-        except RuntimeError:
-            if not self.threads:
-                self._queue = SimpleQueue()
-                raise
-            return  # fewer threads, but the callable will run
         self.threads.add(thread)
         _all_threads[thread] = self._queue
+        try:
+            thread.start()
+        except BaseException as error:
+            if thread.ident is None:
+                self.threads.discard(thread)
+                _all_threads.pop(thread, None)
+                self._vacant.appendleft(index)
+            if not self.threads or not isinstance(error, RuntimeError):
+                raise
+            # Fewer threads than allowed, but the callable will run.
 
     def close(self) -> None:
         """Let the threads end once the queue is empty. Idempotent."""
-        with self._lock:
-            self._closed = True
-            self._queue.put(None)
+        self._queue.put(None)
+
+    def _take_queued(self) -> Iterator[Future[Any]]:
+        """What no thread has taken yet."""
+        is_closed = False
+        while True:
+            try:
+                future = self._queue.get_nowait()
+            except Empty:
+                break
+            if future is None:
+                is_closed = True
+            else:
+                yield future
+        if is_closed:
+            self.close()
 
     def cancel_queued(self) -> None:
         """Cancel all callables that have not begun."""
-        while True:
-            try:
-                future = self._queue.get_nowait()
-            except Empty:
-                return
-            if future is not None:
-                future.cancel()
+        for future in self._take_queued():
+            future.cancel()
+
+    def fail_if_broken(self) -> None:
+        """End what was queued while the lane broke."""
+        if self.broken:
+            for future in self._take_queued():
+                _core.fail_callable(future, BrokenThreadPool(self.broken))
 
     def join(self, timeout: float | None = None) -> None:
         """Wait for the threads to end."""
+        if timeout is not None:
+            timeout = min(max(timeout, 0), threading.TIMEOUT_MAX)
         for thread in list(self.threads):
-            if thread is not threading.current_thread():
+            if thread is not threading.current_thread() and thread.ident is not None:
                 thread.join(timeout)
 
-    def initialize(self) -> bool:
-        """In a new thread: run the initializer. False if the lane is broken now."""
-        if self._initializer is None:
-            return True
-        try:
-            self._initializer(*self._initargs)
-        except BaseException:
-            _logger.critical("Exception in initializer:", exc_info=True)
-            self._break(
-                "A thread initializer failed, the thread pool is not usable anymore"
-            )
-            return False
-        return True
-
-    def _break(self, reason: str) -> None:
-        with self._lock:
-            self.broken = reason
-            while True:
-                try:
-                    future = self._queue.get_nowait()
-                except Empty:
-                    break
-                if future is not None:
-                    _core.fail_callable(future, BrokenThreadPool(reason))
-
-    def run_until_closed(self) -> None:
-        """A thread's main loop."""
-        while True:
+    def run(self) -> None:
+        """A thread's main function."""
+        _core.enter_lane(self._home)
+        if self._initializer is not None:
             try:
-                future = self._queue.get_nowait()
-            except Empty:
-                self._idle.release()
-                future = self._queue.get()
-            if future is None:
-                self._queue.put(None)  # the next thread must end, too
+                self._initializer(*self._initargs)
+            except BaseException:
+                _logger.critical("Exception in initializer:", exc_info=True)
+                self.broken = (
+                    "A thread initializer failed, the thread pool is not usable anymore"
+                )
+                self.fail_if_broken()
                 return
-            future._run()
-            del future  # not while waiting for the next
+        _core.run_callables(self._queue, self._idle)
 
 
 def _run(lane: Lane) -> None:
-    _core.enter_lane()
-    if lane.initialize():
-        lane.run_until_closed()
+    lane.run()
 
 
 _all_threads: weakref.WeakKeyDictionary[threading.Thread, SimpleQueue[Any]] = (
@@ -161,7 +167,8 @@ def join_all() -> None:
     for _, queue in items:
         queue.put(None)
     for thread, _ in items:
-        thread.join()
+        if thread.ident is not None:
+            thread.join()
 
 
 def forget_all() -> None:

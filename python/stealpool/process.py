@@ -25,7 +25,7 @@ def _end_work() -> None:
     lane.join_all()
     for each in executors:
         each.shutdown(wait=True)
-    _core.shut_down_process_pool()
+    _core.shut_down_pools()
 
 
 def _in_child() -> None:

@@ -154,7 +154,8 @@ def _scalar(name: str) -> str | None:
         name = cython[1]
     for prefix in ("npy_", "numpy."):
         name = name.removeprefix(prefix)
-    if name not in _NAMES:
+    # Not NumPy's int_t and float_t, which are a C long and a double.
+    if re.fullmatch(r"(u?int|float)\d+_t|(double|long|intp|uintp|bool)_t", name):
         name = name.removesuffix("_t")
     if name.endswith(" int") and name not in _NAMES:  # "long int", "short int"
         name = name.removesuffix(" int")

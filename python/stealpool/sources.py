@@ -71,7 +71,7 @@ def kernel(obj: Any, signature: str | None = None, *, returns: str = "value") ->
         return _from_capsule(*_capsule_of_module(obj, signature), None, returns)
     if _core.is_capsule(obj):
         return _from_capsule(obj, None, signature, returns)
-    if isinstance(obj, tuple) and _core.is_capsule(tuple.__getitem__(obj, 0)):
+    if isinstance(obj, tuple) and obj and _core.is_capsule(tuple.__getitem__(obj, 0)):
         # scipy.LowLevelCallable: the raw capsule, whose context is the user data.
         return _from_capsule(
             tuple.__getitem__(obj, 0), None, signature, returns, source=obj
@@ -83,7 +83,7 @@ def kernel(obj: Any, signature: str | None = None, *, returns: str = "value") ->
     if isinstance(obj, int) and not isinstance(obj, bool):
         if signature is None:
             raise TypeError("an address needs signature='double (double)' or the like")
-        if obj <= 0:
+        if not 0 < obj < 1 << 8 * ctypes.sizeof(ctypes.c_void_p):
             raise ValueError(f"{obj} is not the address of a function")
         return _make(obj, parse(signature), hex(obj), None, None, returns)
     raise TypeError(
@@ -109,9 +109,9 @@ def _make(
                 "does not end with 'void *'"
             )
         parameters[-1] = ("bound", None, False)
-    if returns == "status" and not signature.returns.startswith("int"):
+    if returns == "status" and signature.returns != "int32":
         raise ValueError(
-            f"kernel {name} returns {signature.returns}; a status is a signed integer"
+            f"kernel {name} returns {signature.returns}; a status is an int (int32)"
         )
     return _core.make_kernel(
         address,
@@ -178,6 +178,10 @@ _CTYPES = {
     },
 }
 
+_POINTEES = {"void", *_CTYPES.values()}
+
+_PYTHON_API = 4  # FUNCFLAG_PYTHONAPI of ctypes: called with the GIL
+
 # Functions of <math.h> whose prototype everybody knows, by number of doubles.
 _LIBM = {
     "acos acosh asin asinh atan atanh cbrt ceil cos cosh erf erfc exp exp2 expm1 fabs "
@@ -202,6 +206,10 @@ def _from_ctypes(
         raise TypeError(
             f"ctypes function {name!r} calls a Python function, which needs the GIL: "
             "submit the Python function itself"
+        )
+    if type(function)._flags_ & _PYTHON_API:
+        raise TypeError(
+            f"ctypes function {name!r} is of Python's C API, which needs the GIL"
         )
     address = ctypes.cast(function, ctypes.c_void_p).value
     if not address:
@@ -245,15 +253,16 @@ def _ctypes_parameter(argtype: Any, name: str) -> Parameter:
     if hasattr(argtype, "_dtype_") and hasattr(argtype, "_flags_"):  # ndpointer
         flags = argtype._flags_ or ()
         is_const = bool(flags) and "WRITEABLE" not in flags
-        dtype = argtype._dtype_
-        return Parameter("pointer", dtype.name if dtype else "void", is_const)
+        pointee = argtype._dtype_.name if argtype._dtype_ else "void"
+        if pointee in _POINTEES:
+            return Parameter("pointer", pointee, is_const)
     type_ = getattr(argtype, "_type_", None)
     if isinstance(type_, str):
         if type_ == "P":
             return Parameter("pointer", "void")
         if type_ in _CTYPES:
             return Parameter(_CTYPES[type_])
-    elif issubclass(argtype, ctypes._Pointer):
+    elif isinstance(argtype, type) and issubclass(argtype, ctypes._Pointer):
         pointee = _CTYPES.get(getattr(type_, "_type_", None))
         if pointee is not None:
             return Parameter("pointer", pointee)

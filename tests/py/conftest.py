@@ -1,10 +1,21 @@
 """What all Python tests share. They run on the installed package, never on the tree."""
 
+import ctypes
 import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+try:
+    import stealpool
+except ImportError:
+    stealpool = None  # the tests of the tree need none
 
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.register_profile("searching", deadline=None, max_examples=1000)
@@ -12,10 +23,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 def pytest_report_header():
-    try:
-        import stealpool
-    except ImportError as error:
-        return f"stealpool: not installed ({error})"
+    if stealpool is None:
+        return "stealpool: not installed"
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else "?"
     return f"stealpool: {stealpool.__version__} in {stealpool.__path__[0]}, {cpus} CPUs"
 
@@ -24,3 +33,102 @@ def pytest_report_header():
 def tree():
     """The root of the source tree."""
     return Path(__file__).parents[2]
+
+
+# ------------------------------------------------------------------------- waiting
+
+
+@pytest.fixture(scope="session")
+def until():
+    """Wait until a condition holds, which must not be for ever."""
+
+    def wait_until(condition):
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline, "waited for ever"
+            time.sleep(0)
+
+    return wait_until
+
+
+@pytest.fixture
+def make_executor():
+    """Makes executors that do not outlive the test, even if they are stuck."""
+    made = []
+
+    def make(*args, **kwargs):
+        made.append(stealpool.Executor(*args, **kwargs))
+        return made[-1]
+
+    yield make
+    for executor in made:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+class Gate:
+    """A kernel that runs until the gate is opened: ``submit(gate.kernel, gate.key)``.
+
+    ``gate.pinning`` is the same with an array as its argument: ``gate.array``.
+    """
+
+    def __init__(self):
+        self.array = (ctypes.c_char * 128)()  # a sem_t, which has half of that
+        self.key = ctypes.addressof(self.array)
+        self._libc = ctypes.CDLL(None)
+        self._libc.sem_init.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_uint]
+        self._libc.sem_post.argtypes = [ctypes.c_void_p]
+        self._libc.sem_init(self.key, 0, 0)
+        wait = self._libc.sem_wait
+        self.kernel = stealpool.kernel(wait, "int (uintptr_t)")
+        self.pinning = stealpool.kernel(wait, "int (void *)")
+
+    def open(self, times=1):
+        for _ in range(times):
+            self._libc.sem_post(self.key)
+
+
+@pytest.fixture
+def gate(make_executor):
+    gate = Gate()
+    yield gate
+    gate.open(10_000)
+
+
+# ------------------------------------------------------------------------ compiling
+
+
+@pytest.fixture(scope="session")
+def compile_c(tmp_path_factory):
+    """Compiles C to a library for ctypes."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+
+    def compile_library(source):
+        folder = tmp_path_factory.mktemp("c")
+        (folder / "library.c").write_text(source)
+        command = [compiler, "-O2", "-shared", "-fPIC", "library.c", "-o", "library.so"]
+        subprocess.run(command, cwd=folder, check=True)
+        return ctypes.CDLL(str(folder / "library.so"))
+
+    return compile_library
+
+
+@pytest.fixture(scope="session")
+def run_python():
+    """Runs a program of its own; returns the finished process."""
+
+    def run(program, *, expect=0, timeout=60, options=(), env=None):
+        done = subprocess.run(
+            [sys.executable, *options, "-c", textwrap.dedent(program)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, **(env or {})},
+            cwd="/",
+        )
+        if expect is not None:
+            assert done.returncode == expect, done.stdout + done.stderr
+        return done
+
+    return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ def measure(
     is_right: Callable[[Any], bool],
     rounds: int,
     slow: Mapping[str, int] | None = None,
+    typical: Callable[[list[float]], float] = min,
 ) -> Iterator[Row]:
     """Yield a row for each way.
 
@@ -32,8 +34,11 @@ def measure(
         How often each way is run.
     slow : mapping, optional
         Ways that are run less often, and how often.
+    typical : callable, optional
+        What to make of a way's times. The least of them is what the program costs
+        when nothing else happens; not to be used where what happens is the question.
     """
-    best: dict[str, float] = {}
+    times: defaultdict[str, list[float]] = defaultdict(list)
     agrees: dict[str, bool] = {}
     for way, run in ways.items():
         if run is not None:
@@ -46,7 +51,7 @@ def measure(
                 continue
             start = time.perf_counter()
             run()
-            spent = time.perf_counter() - start
-            best[way] = min(best.get(way, spent), spent)
+            times[way].append(time.perf_counter() - start)
     for way in ways:
-        yield Row(job, way, best.get(way), agrees.get(way))
+        seconds = typical(times[way]) if times[way] else None
+        yield Row(job, way, seconds, agrees.get(way))

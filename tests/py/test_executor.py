@@ -1,0 +1,610 @@
+"""The Executor: submit, submit_many, map, shutdown, and what is refused."""
+
+import ctypes
+import gc
+import math
+import os
+import pickle
+import random
+import signal
+import threading
+import weakref
+from itertools import count
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+import stealpool
+
+
+@pytest.fixture(scope="module")
+def cos():
+    return stealpool.kernel(ctypes.CDLL("libm.so.6").cos)
+
+
+@pytest.fixture
+def one(make_executor):
+    return make_executor(1)
+
+
+# ---------------------------------------------------------------------------- making
+
+
+@pytest.mark.parametrize("name", ["max_workers", "native_workers"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_numbers_of_workers_below_one_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be greater than 0, got {value};"):
+        stealpool.Executor(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["max_workers", "native_workers"])
+def test_too_many_workers_are_refused_with_the_limit(name):
+    with pytest.raises(ValueError, match=f"{name} must be at most 1024, got 1025"):
+        stealpool.Executor(**{name: 1025})
+
+
+@pytest.mark.parametrize("value", ["4", 2.5])
+def test_number_of_workers_must_be_an_integer(value):
+    with pytest.raises(TypeError, match=f"max_workers must be an integer.*{value}"):
+        stealpool.Executor(value)
+
+
+def test_number_of_workers_may_be_numpys(make_executor):
+    assert make_executor(np.int64(2)).stats()["workers"] == 2
+
+
+def test_initializer_must_be_callable():
+    with pytest.raises(TypeError, match="initializer must be a callable"):
+        stealpool.Executor(initializer=5)
+
+
+def test_repr_says_whether_it_is_open(make_executor):
+    executor = make_executor(2)
+    assert repr(executor) == "<stealpool.Executor open, 2 workers>"
+    executor.shutdown()
+    assert repr(executor) == "<stealpool.Executor closed, 2 workers>"
+
+
+def test_executors_without_a_size_share_the_native_pool(make_executor):
+    first, second = make_executor(), make_executor()
+    assert first.stats()["workers"] == second.stats()["workers"]
+    assert first._native_workers >= 1
+
+
+def test_default_executor_is_one(cos):
+    assert stealpool.default_executor() is stealpool.default_executor()
+    assert stealpool.default_executor().submit(cos, 0.0).result() == 1.0
+
+
+def test_executor_without_init_is_refused_and_not_a_crash():
+    executor = stealpool.Executor.__new__(stealpool.Executor)
+    with pytest.raises(RuntimeError, match=r"Executor.__init__\(\) was not called"):
+        executor.submit(abs, 1)
+
+
+def test_executor_refuses_to_be_pickled(one):
+    with pytest.raises(TypeError, match="cannot be pickled; make one where"):
+        pickle.dumps(one)
+
+
+def test_native_workers_are_threads_of_the_system(make_executor, until):
+    def count():
+        names = [comm.read_text() for comm in Path("/proc/self/task").glob("*/comm")]
+        return sum(name.startswith("abc-") for name in names)
+
+    executor = make_executor(3, thread_name_prefix="abc")
+    until(lambda: count() == 3)
+    executor.shutdown()
+    until(lambda: count() == 0)
+
+
+# ------------------------------------------------------------------------ submitting
+
+
+def test_keywords_named_self_and_fn_go_to_the_callable(one):
+    def f(self, fn, **kwargs):
+        return self, fn, kwargs
+
+    assert one.submit(f, self=1, fn=2, args=3).result() == (1, 2, {"args": 3})
+
+
+def test_fn_is_positional_only(one):
+    with pytest.raises(TypeError):
+        one.submit(fn=abs)
+
+
+def test_kernel_takes_no_keywords(one, cos):
+    with pytest.raises(TypeError, match="kernel cos takes no keyword arguments, got x"):
+        one.submit(cos, x=1.0)
+
+
+@pytest.mark.parametrize("arguments", [(), (1.0, 2.0)])
+def test_wrong_number_of_arguments_is_refused(one, cos, arguments):
+    message = rf"kernel cos takes 1 argument .*got {len(arguments)}"
+    with pytest.raises(TypeError, match=message):
+        one.submit(cos, *arguments)
+
+
+def test_refused_submit_counts_as_nothing(one, cos):
+    before = one.stats()
+    for bad in ("x", None, 1j, b"1", [1.0]):
+        with pytest.raises(TypeError, match="kernel cos: argument 1 must be a real"):
+            one.submit(cos, bad)
+    after = one.stats()
+    assert (after["submitted"], after["unfinished"]) == (before["submitted"], 0)
+
+
+def test_nested_submits_with_one_thread_do_not_deadlock(one):
+    def fibonacci(n):
+        if n < 2:
+            return n
+        left, right = one.submit(fibonacci, n - 1), one.submit(fibonacci, n - 2)
+        return left.result() + right.result()
+
+    assert one.submit(fibonacci, 12).result(60) == 144
+
+
+def test_kernels_from_callables_do_not_deadlock(one, cos):
+    def f():
+        return sum(future.result() for future in one.submit_many(cos, [0.0] * 100))
+
+    assert one.submit(f).result(60) == 100.0
+
+
+def test_result_of_a_kernel_can_be_awaited_in_a_signal_handler(one, gate, cos):
+    results = []
+    old = signal.signal(
+        signal.SIGUSR1, lambda *_: results.append(one.submit(abs, -1).result(60))
+    )
+    try:
+        future = one.submit(gate.kernel, gate.key)
+        for _ in range(100):
+            signal.raise_signal(signal.SIGUSR1)
+            one.submit(abs, -1)
+        gate.open()
+        assert future.result() == 0
+    finally:
+        signal.signal(signal.SIGUSR1, old)
+    assert results == [1] * 100
+
+
+def test_submit_in_a_finalizer_during_submit_works(one):
+    results = []
+
+    class Submits:
+        def __init__(self):
+            self.me = self  # for the collector to find
+
+        def __del__(self):
+            results.append(one.submit(abs, -1))
+
+    old = gc.get_threshold()
+    gc.set_threshold(5)
+    try:
+        for _ in range(200):
+            Submits()
+            one.submit(abs, -1)
+    finally:
+        gc.set_threshold(*old)
+    gc.collect()
+    assert {future.result(60) for future in results} == {1}
+
+
+def test_conversion_of_an_argument_may_shut_the_executor_down(one, cos):
+    class Shuts:
+        def __float__(self):
+            one.shutdown()
+            return 0.0
+
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        one.submit(cos, Shuts())
+    assert one.stats()["unfinished"] == 0
+
+
+def test_submitted_and_completed_are_counted(one, cos):
+    stealpool.wait(one.submit_many(cos, [0.0] * 10) + [one.submit(abs, 1)])
+    one.shutdown()
+    stats = one.stats()
+    assert (stats["submitted"], stats["completed"], stats["unfinished"]) == (11, 11, 0)
+    assert stats["python_threads"] == 1
+    assert isinstance(stats, MappingProxyType)
+
+
+def test_wait_for_many_attaches_once(one, gate, cos):
+    one.submit(gate.kernel, gate.key)
+    futures = one.submit_many(cos, [0.0] * 1000)
+    before = one.stats()["attaches"]
+    threading.Timer(0.01, gate.open).start()
+    stealpool.wait(futures)
+    assert one.stats()["attaches"] - before <= 1
+
+
+# ----------------------------------------------------------------------- submit_many
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [0.0, 1.0],
+        (0.0, 1.0),
+        [(0.0,), (1.0,)],
+        np.array([0.0, 1.0]),
+        np.array([[0.0], [1.0]]),
+        np.arange(2, dtype=np.float32),
+        range(2),
+        iter([0.0, 1.0]),
+        memoryview(np.array([0.0, 1.0])),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_submit_many_takes_tuples_scalars_and_arrays(one, cos, arguments):
+    futures = one.submit_many(cos, arguments)
+    assert [future.result() for future in futures] == [1.0, math.cos(1.0)]
+
+
+def test_submit_many_keeps_the_order(one, cos):
+    futures = one.submit_many(cos, [float(i) for i in range(1000)])
+    assert [f.result() for f in futures] == [math.cos(i) for i in range(1000)]
+
+
+def test_submit_many_of_nothing_is_nothing(one, cos):
+    assert one.submit_many(cos, []) == []
+
+
+@pytest.mark.parametrize("bad", ["x", (1.0, 2.0), (), None])
+def test_submit_many_with_a_bad_row_queues_nothing(one, cos, bad):
+    with pytest.raises(TypeError, match="kernel cos"):
+        one.submit_many(cos, [1.0] * 10 + [bad])
+    stats = one.stats()
+    assert (stats["submitted"], stats["unfinished"], stats["injected"]) == (0, 0, 0)
+
+
+def test_submit_many_refuses_what_is_not_a_kernel(one):
+    with pytest.raises(TypeError, match="Kernel"):
+        one.submit_many(abs, [1])
+
+
+def test_submit_many_refuses_arrays_of_three_dimensions(one, cos):
+    with pytest.raises(ValueError, match="one or two dimensions.*got 3 dimensions"):
+        one.submit_many(cos, np.zeros((1, 1, 1)))
+
+
+def test_submit_many_after_shutdown_is_refused(one, cos):
+    one.shutdown()
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+        one.submit_many(cos, [1.0])
+
+
+# ------------------------------------------------------------------------------- map
+
+
+@pytest.fixture(params=["kernel", "callable", "chunks"])
+def mapping(request, cos, make_executor):
+    """map() of the cosine in three ways."""
+    executor = make_executor(2)
+    if request.param == "kernel":
+        return lambda *args, **kw: executor.map(cos, *args, **kw)
+    if request.param == "callable":
+        return lambda *args, **kw: executor.map(math.cos, *args, **kw)
+    return lambda *args, **kw: executor.map(math.cos, *args, chunksize=7, **kw)
+
+
+@pytest.mark.parametrize("buffersize", [None, 1, 5, 1000])
+def test_map_gives_results_in_order(mapping, buffersize):
+    results = mapping(range(100), buffersize=buffersize)
+    assert list(results) == [math.cos(i) for i in range(100)]
+
+
+@pytest.mark.parametrize("buffersize", [None, 1, 5])
+def test_unordered_map_gives_all_results(mapping, buffersize):
+    results = mapping(range(100), buffersize=buffersize, ordered=False)
+    assert sorted(results) == sorted(math.cos(i) for i in range(100))
+
+
+def test_unordered_map_gives_what_is_ready(make_executor):
+    executor, event = make_executor(2), threading.Event()
+    calls = [event.wait, lambda: 5]
+    results = executor.map(lambda f: f(), calls, ordered=False)
+    assert next(results) == 5
+    event.set()
+    assert next(results) is True
+
+
+def test_map_submits_all_without_being_iterated(one):
+    calls = []
+    one.map(calls.append, range(10))
+    one.shutdown()
+    assert calls == list(range(10))
+
+
+def test_map_ends_with_the_shortest_iterable(one):
+    assert list(one.map(max, [1, 5, 9], [4, 4])) == [4, 5]
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_map_with_a_buffersize_takes_infinite_iterables(one, ordered):
+    results = one.map(abs, count(), buffersize=3, ordered=ordered)
+    taken = [next(results) for _ in range(20)]
+    assert len(set(taken)) == 20
+    assert not ordered or taken == list(range(20))
+    results.close()
+
+
+def test_map_with_a_buffersize_submits_no_more_than_that(one):
+    taken = []
+
+    def numbers():
+        for i in range(100):
+            taken.append(i)
+            yield i
+
+    results = one.map(abs, numbers(), buffersize=4)
+    assert len(taken) == 4
+    next(results)
+    assert len(taken) == 5
+    results.close()
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_map_raises_and_cancels_the_rest(one, ordered):
+    event, calls = threading.Event(), []
+
+    def f(i):
+        if i == 0:
+            raise KeyError("first")
+        event.wait(60)
+        calls.append(i)
+
+    results = one.map(f, range(10), ordered=ordered)
+    with pytest.raises(KeyError, match="first"):
+        next(results)
+    event.set()
+    one.shutdown()
+    assert len(calls) <= 1
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_map_times_out_and_cancels_the_rest(one, ordered):
+    event, calls = threading.Event(), []
+
+    def f(i):
+        event.wait(60)
+        calls.append(i)
+
+    results = one.map(f, range(5), timeout=0.01, ordered=ordered)
+    with pytest.raises(stealpool.TimeoutError):
+        next(results)
+    event.set()
+    one.shutdown()
+    assert len(calls) <= 1
+
+
+def test_map_keeps_no_result_that_was_taken(one):
+    class Thing:
+        pass
+
+    for thing in one.map(lambda _: Thing(), range(5)):
+        alive = weakref.ref(thing)
+        del thing
+        assert alive() is None
+
+
+def test_map_does_not_keep_its_executor():
+    executor = stealpool.Executor(1)
+    results = executor.map(abs, range(3), buffersize=1)
+    alive = weakref.ref(executor)
+    del executor
+    assert alive() is None
+    assert list(results) == [0]  # nothing more is submitted
+
+
+@pytest.mark.parametrize(
+    "options, error, message",
+    [
+        ({"chunksize": 0}, ValueError, "chunksize must be at least 1, got 0"),
+        ({"buffersize": 0}, ValueError, "buffersize must be None or > 0"),
+        ({"buffersize": 1.5}, TypeError, "buffersize must be an integer or None"),
+        ({"timeout": math.nan}, ValueError, "timeout must be.*got nan"),
+    ],
+)
+def test_map_refuses_bad_options(one, options, error, message):
+    with pytest.raises(error, match=message):
+        one.map(abs, [1], **options)
+
+
+# ------------------------------------------------------------------------------ ends
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_submit_after_shutdown_is_refused(one, cos, native):
+    one.shutdown()
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+        one.submit(cos if native else abs, 1.0)
+
+
+def test_shutdown_waits_for_all(make_executor, gate):
+    executor = make_executor(2)
+    futures = [executor.submit(gate.kernel, gate.key) for _ in range(5)]
+    futures += [executor.submit(abs, -1) for _ in range(5)]
+    threading.Timer(0.01, gate.open, [5]).start()
+    executor.shutdown()
+    assert all(future.done() for future in futures)
+
+
+def test_with_waits_for_all(cos):
+    with stealpool.Executor(2) as executor:
+        futures = [executor.submit(cos, 0.0), executor.submit(abs, -1)]
+    assert all(future.done() for future in futures)
+
+
+def test_shutdown_without_waiting_returns_and_the_work_goes_on(make_executor, gate):
+    executor, event = make_executor(1), threading.Event()
+    futures = [executor.submit(gate.kernel, gate.key), executor.submit(event.wait, 60)]
+    executor.shutdown(wait=False)
+    assert not any(future.done() for future in futures)
+    gate.open()
+    event.set()
+    assert [future.result(60) for future in futures] == [0, True]
+
+
+def test_shutdown_is_idempotent(one, cos):
+    one.submit(cos, 0.0)
+    for _ in range(3):
+        one.shutdown()
+        one.shutdown(wait=False, cancel_futures=True)
+
+
+def test_shutdown_with_cancel_futures_cancels_what_is_queued(one, gate, cos, until):
+    event = threading.Event()
+    running = [one.submit(gate.kernel, gate.key), one.submit(event.wait, 60)]
+    until(lambda: all(future.running() for future in running))
+    queued = [one.submit(fn, 1.0) for fn in (cos, abs) for _ in range(10)]
+    heard = threading.Semaphore(0)
+    for future in queued:
+        future.add_done_callback(lambda _: heard.release())
+    one.shutdown(wait=False, cancel_futures=True)
+    assert all(future.cancelled() for future in queued)
+    for _ in queued:
+        assert heard.acquire(timeout=60)
+    gate.open()
+    event.set()
+    assert [future.result(60) for future in running] == [0, True]
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_shutdown_with_a_timeout_names_what_is_unfinished(one, gate, native):
+    event = threading.Event()
+    future = one.submit(*((gate.kernel, gate.key) if native else (event.wait, 60)))
+    with pytest.raises(stealpool.TimeoutError, match="1 calls are unfinished after 0.01"):
+        one.shutdown(timeout=0.01)
+    gate.open()
+    event.set()
+    one.shutdown(timeout=60)
+    assert future.done()
+
+
+@pytest.mark.parametrize("timeout", [math.inf, 1e300, 2**63, None])
+def test_shutdown_takes_huge_timeouts(one, timeout):
+    one.submit(abs, 1)
+    one.shutdown(timeout=timeout)
+
+
+def test_shutdown_within_a_callable_is_refused_and_nothing_happens(one):
+    with pytest.raises(RuntimeError, match="would wait for itself; pass wait=False"):
+        one.submit(one.shutdown).result(60)
+    assert one.submit(abs, -1).result(60) == 1
+    one.submit(one.shutdown, wait=False).result(60)
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        one.submit(abs, -1)
+
+
+def test_shutdown_in_a_kernels_callback_works(one, gate):
+    over = threading.Event()
+    future = one.submit(gate.kernel, gate.key)
+    future.add_done_callback(lambda _: (one.shutdown(), over.set()))
+    gate.open()
+    assert over.wait(60)
+
+
+def test_shutdown_in_a_signal_handler_during_submits_does_not_hang(one, cos):
+    old = signal.signal(signal.SIGALRM, lambda *_: one.shutdown())
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    try:
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            while True:
+                one.submit(abs, 1)
+                one.submit(cos, 1.0)
+    finally:
+        signal.signal(signal.SIGALRM, old)
+
+
+def test_submit_in_a_signal_handler_during_submits_does_not_hang(one):
+    results = []
+    old = signal.signal(signal.SIGALRM, lambda *_: results.append(one.submit(abs, -1)))
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    try:
+        while len(results) < 100:
+            one.submit(abs, 1)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    assert {future.result(60) for future in results} == {1}
+
+
+def test_collected_executor_finishes_its_work(gate):
+    executor, event = stealpool.Executor(1), threading.Event()
+    futures = [executor.submit(gate.kernel, gate.key) for _ in range(3)]
+    futures += [executor.submit(event.wait, 60) for _ in range(3)]
+    alive = weakref.ref(executor)
+    del executor
+    assert alive() is None
+    gate.open(3)
+    event.set()
+    assert [future.result(60) for future in futures] == [0] * 3 + [True] * 3
+
+
+def test_collected_executor_ends_its_threads(until):
+    executor = stealpool.Executor(2)
+    executor.submit(abs, 1).result()
+    threads = executor._threads
+    del executor
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_collected_executor_with_dropped_futures_and_buffers(gate, until):
+    array = np.zeros(3)
+    for _ in range(50):
+        executor = stealpool.Executor(1)
+        executor.submit(gate.pinning, gate.array)
+        executor.submit(gate.kernel, gate.key)
+        del executor
+        gate.open(2)
+    stealpool.Executor(1).shutdown()
+    array.resize(4)
+
+
+def test_executors_made_and_dropped_quickly_leave_nothing(until):
+    def threads():
+        return len(os.listdir("/proc/self/task"))
+
+    stealpool.default_executor()
+    before = threads()
+    rng = random.Random(1)
+    for _ in range(100):
+        executor = stealpool.Executor(rng.randrange(1, 4))
+        if rng.random() < 0.5:
+            executor.submit(abs, 1)
+        if rng.random() < 0.5:
+            executor.shutdown(wait=rng.random() < 0.5)
+        del executor
+    until(lambda: threads() <= before + 1)  # the drainer may be new
+
+
+def test_submits_racing_with_shutdown_end_or_are_refused(cos):
+    for round_ in range(50):
+        executor, accepted = stealpool.Executor(2), []
+        barrier = threading.Barrier(3)
+
+        def submit(executor=executor, accepted=accepted, barrier=barrier):
+            barrier.wait()
+            try:
+                while True:
+                    accepted.append(executor.submit(cos, 0.0))
+                    accepted.append(executor.submit(abs, -1))
+            except RuntimeError as error:
+                assert "after shutdown" in str(error)
+
+        threads = [threading.Thread(target=submit) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        barrier.wait()
+        executor.shutdown()
+        done = executor.stats()
+        for thread in threads:
+            thread.join()
+        assert all(future.done() for future in accepted), f"round {round_}"
+        assert done["unfinished"] == 0
+        assert executor.stats()["submitted"] == len(accepted) == done["submitted"]

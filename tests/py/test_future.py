@@ -1,0 +1,658 @@
+"""Futures: the standard library's contract, and what ours add to it."""
+
+import asyncio
+import concurrent.futures as cf
+import copy
+import ctypes
+import gc
+import logging
+import math
+import pickle
+import sys
+import threading
+import weakref
+
+import pytest
+import stealpool
+from stealpool import _core
+
+
+@pytest.fixture(scope="module")
+def cos():
+    return stealpool.kernel(ctypes.CDLL("libm.so.6").cos)
+
+
+@pytest.fixture
+def one(make_executor):
+    """An executor with one thread in each lane."""
+    return make_executor(1)
+
+
+class Thing:
+    """Can be referred to weakly."""
+
+
+# ------------------------------------------------------------------ what a Future is
+
+
+def test_future_is_a_real_subclass(one, cos):
+    future = one.submit(cos, 0.0)
+    assert isinstance(future, cf.Future)
+    assert type(future) is stealpool.Future
+    assert issubclass(stealpool.Future, cf.Future)
+
+
+@pytest.mark.parametrize("fn, argument", [("cos", 0.0), (abs, -1.0)])
+def test_nobody_makes_a_condition_unasked(one, cos, fn, argument, monkeypatch):
+    def refuse():
+        raise AssertionError("made a Condition")
+
+    monkeypatch.setattr(_core, "_Condition", refuse)
+    futures = [one.submit(cos if fn == "cos" else fn, argument) for _ in range(10)]
+    assert futures[0].result() == 1.0
+    stealpool.wait(futures)
+    assert {future.result() for future in stealpool.as_completed(futures)} == {1.0}
+    assert all(future.done() and not future.running() for future in futures)
+    assert futures[0].exception() is None
+    assert "finished" in repr(futures[0])
+    with pytest.raises(AssertionError, match="made a Condition"):
+        futures[0]._condition  # noqa: B018
+
+
+def test_condition_waiters_and_callbacks_are_made_once(one, gate):
+    future = one.submit(gate.kernel, gate.key)
+    assert future._condition is future._condition
+    assert future._waiters is future._waiters
+    assert future._done_callbacks is future._done_callbacks
+
+
+def test_new_future_of_the_users_works_like_the_standard_librarys():
+    future = stealpool.Future()
+    assert not future.done()
+    assert not future.running()
+    assert future.set_running_or_notify_cancel()
+    assert future.running()
+    future.set_result(5)
+    assert future.result() == 5
+    with pytest.raises(stealpool.InvalidStateError):
+        future.set_result(6)
+
+
+def test_users_future_can_be_waited_for():
+    future = stealpool.Future()
+    thread = threading.Thread(target=future.set_exception, args=[KeyError("x")])
+    thread.start()
+    with pytest.raises(KeyError, match="x"):
+        future.result(60)
+    thread.join()
+    assert isinstance(future.exception(), KeyError)
+
+
+def test_users_future_can_be_cancelled():
+    future = stealpool.Future()
+    assert future.cancel()
+    assert future.cancelled()
+    assert not future.set_running_or_notify_cancel()
+    with pytest.raises(stealpool.CancelledError):
+        future.result()
+
+
+def test_subclass_with_an_init_of_its_own_works():
+    class Mine(stealpool.Future):
+        def __init__(self, tag):
+            super().__init__()
+            self.tag = tag
+
+    future = Mine("x")
+    future.set_result(1)
+    assert (future.tag, future.result()) == ("x", 1)
+
+
+def test_future_takes_attributes_and_weak_references(one, cos):
+    future = one.submit(cos, 0.0)
+    future.tag = "mine"
+    assert future.tag == "mine"
+    assert weakref.ref(future)() is future
+
+
+def test_repr_says_the_state(one, gate, cos, until):
+    running = one.submit(gate.kernel, gate.key)
+    until(running.running)
+    pending = one.submit(cos, 0.0)
+    assert "state=running>" in repr(running)
+    assert "state=pending>" in repr(pending)
+    gate.open()
+    stealpool.wait([running, pending])
+    assert "state=finished returned int>" in repr(running)
+    assert repr(pending).startswith("<Future at 0x")
+    failed = one.submit(math.sqrt, -1)
+    failed.exception()
+    assert "state=finished raised ValueError>" in repr(failed)
+
+
+@pytest.mark.parametrize("copying", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_future_refuses_to_be_pickled_and_says_what_to_do(one, cos, copying):
+    with pytest.raises(TypeError, match=r"cannot be pickled; send its result\(\)"):
+        copying(one.submit(cos, 0.0))
+
+
+# --------------------------------------------------------------------------- results
+
+
+def test_exception_of_a_callable_is_raised_with_its_traceback(one):
+    def fail():
+        raise LookupError("no such thing")
+
+    future = one.submit(fail)
+    with pytest.raises(LookupError, match="no such thing") as info:
+        future.result()
+    assert "fail" in [entry.name for entry in info.traceback]
+    assert future.exception() is info.value
+
+
+class Falsy(Exception):
+    def __len__(self):
+        return 0
+
+
+def test_falsy_exception_is_raised(one):
+    def fail():
+        raise Falsy
+
+    future = one.submit(fail)
+    with pytest.raises(Falsy):
+        future.result()
+    assert isinstance(future.exception(), Falsy)
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_callable_may_raise_what_is_not_an_exception(one, error):
+    def fail():
+        raise error("out")
+
+    with pytest.raises(error):
+        one.submit(fail).result(60)
+    assert one.submit(abs, -2).result(60) == 2
+
+
+def test_kernel_error_has_code_message_and_name(one, compile_c):
+    library = compile_c("int status(int code) { return code; }")
+    kernel = stealpool.kernel(library.status, "int (int)", returns="status")
+    assert one.submit(kernel, 0).result() is None
+    future = one.submit(kernel, 7)
+    with pytest.raises(stealpool.KernelError, match="kernel status returned 7") as info:
+        future.result()
+    error = info.value
+    assert (error.kernel, error.code, error.message) == ("status", 7, "")
+    copied = pickle.loads(pickle.dumps(error))
+    assert (str(copied), copied.code) == (str(error), 7)
+
+
+# -------------------------------------------------------------------------- timeouts
+
+
+@pytest.mark.parametrize("timeout", [0, -1, -math.inf, 0.001])
+@pytest.mark.parametrize("method", ["result", "exception"])
+def test_timeout_that_passes_is_a_timeout_error(one, gate, method, timeout):
+    future = one.submit(gate.kernel, gate.key)
+    with pytest.raises(stealpool.TimeoutError):
+        getattr(future, method)(timeout)
+    assert not future.done()
+
+
+@pytest.mark.parametrize("timeout", [None, math.inf, 1e300, 2**63, 9.1e9, True])
+@pytest.mark.parametrize("native", [True, False])
+def test_huge_timeouts_wait(one, gate, timeout, native):
+    event = threading.Event()
+    fn, argument = (gate.kernel, gate.key) if native else (event.wait, 60)
+    future = one.submit(fn, argument)
+    thread = threading.Timer(0.01, lambda: (gate.open(), event.set()))
+    thread.start()
+    assert future.result(60 if timeout is True else timeout) in (0, True)
+    thread.join()
+
+
+@pytest.mark.parametrize("method", ["result", "exception"])
+def test_nan_as_a_timeout_is_refused(one, gate, method):
+    future = one.submit(gate.kernel, gate.key)
+    with pytest.raises(ValueError, match="timeout must be a number.*got nan"):
+        getattr(future, method)(math.nan)
+
+
+def test_timeout_of_another_type_is_refused(one, gate):
+    with pytest.raises(TypeError, match="str"):
+        one.submit(gate.kernel, gate.key).result("1")
+
+
+def test_timeout_of_a_done_future_does_not_matter(one, cos):
+    future = one.submit(cos, 0.0)
+    future.result()
+    assert future.result(0) == 1.0
+    assert future.result(-5) == 1.0
+
+
+# ---------------------------------------------------------------------- cancellation
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_queued_call_can_be_cancelled(one, gate, cos, native):
+    event = threading.Event()
+    first = one.submit(gate.kernel, gate.key) if native else one.submit(event.wait)
+    queued = one.submit(cos if native else abs, 0.0)
+    assert queued.cancel()
+    assert queued.cancel()
+    assert queued.cancelled()
+    assert queued.done()
+    assert not queued.running()
+    assert queued._state == "CANCELLED_AND_NOTIFIED"
+    for method in (queued.result, queued.exception):
+        with pytest.raises(stealpool.CancelledError):
+            method()
+    gate.open()
+    event.set()
+    first.result()
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_running_call_cannot_be_cancelled(one, gate, until, native):
+    event = threading.Event()
+    fn, argument = (gate.kernel, gate.key) if native else (event.wait, 60)
+    future = one.submit(fn, argument)
+    until(future.running)
+    assert not future.cancel()
+    assert not future.cancelled()
+    gate.open()
+    event.set()
+    assert future.result() == (0 if native else True)
+    assert not future.cancel()
+
+
+def test_cancelled_call_never_runs(one):
+    event, calls = threading.Event(), []
+    one.submit(event.wait)
+    queued = [one.submit(calls.append, i) for i in range(10)]
+    assert all(future.cancel() for future in queued[::2])
+    event.set()
+    one.shutdown()
+    assert calls == [1, 3, 5, 7, 9]
+
+
+def test_waiting_thread_hears_of_a_cancellation(one, gate, cos, until):
+    one.submit(gate.kernel, gate.key)
+    queued = one.submit(cos, 0.0)
+    errors = []
+
+    def await_it():
+        try:
+            queued.result()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=await_it)
+    thread.start()
+    queued.cancel()
+    thread.join()
+    assert isinstance(errors[0], stealpool.CancelledError)
+
+
+# ------------------------------------------------------------------------- callbacks
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_callbacks_run_once_and_in_order(one, gate, native):
+    event, calls, over = threading.Event(), [], threading.Event()
+    fn, argument = (gate.kernel, gate.key) if native else (event.wait, 60)
+    future = one.submit(fn, argument)
+    for i in range(5):
+        future.add_done_callback(lambda _, i=i: calls.append(i))
+    future.add_done_callback(lambda _: over.set())
+    gate.open()
+    event.set()
+    assert over.wait(60)
+    assert calls == [0, 1, 2, 3, 4]
+
+
+def test_callback_of_a_done_future_runs_at_once_and_here(one, cos):
+    future = one.submit(cos, 0.0)
+    future.result()
+    threads = []
+    future.add_done_callback(lambda _: threads.append(threading.current_thread()))
+    assert threads == [threading.current_thread()]
+
+
+def test_kernels_callbacks_do_not_run_in_the_thread_that_waits(one, gate, cos):
+    threads, over = set(), threading.Event()
+    first = one.submit(gate.kernel, gate.key)
+    futures = [one.submit(cos, 0.0) for _ in range(100)]
+    for future in [first, *futures]:
+        future.add_done_callback(lambda _: threads.add(threading.current_thread()))
+    futures[-1].add_done_callback(lambda _: over.set())
+    gate.open()
+    first.result()
+    stealpool.wait(futures)
+    one.submit_many(cos, [0.0] * 1000)
+    assert over.wait(60)
+    assert {thread.name for thread in threads} == {"stealpool-drainer"}
+
+
+def test_callback_of_a_cancelled_future_runs_in_the_cancelling_thread(one, gate, cos):
+    one.submit(gate.kernel, gate.key)
+    queued, threads = one.submit(cos, 0.0), []
+    queued.add_done_callback(lambda _: threads.append(threading.current_thread()))
+    assert queued.cancel()
+    assert threads == [threading.current_thread()]
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_exception_in_a_callback_is_logged_and_the_next_one_runs(
+    one, gate, native, caplog
+):
+    event, over = threading.Event(), threading.Event()
+    fn, argument = (gate.kernel, gate.key) if native else (event.wait, 60)
+    future = one.submit(fn, argument)
+    future.add_done_callback(lambda _: 1 / 0)
+    future.add_done_callback(lambda _: over.set())
+    with caplog.at_level(logging.ERROR, "concurrent.futures"):
+        gate.open()
+        event.set()
+        assert over.wait(60)
+    assert "exception calling callback for <Future" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_callback_that_raises_no_exception_stops_nobody(
+    one, gate, native, error, monkeypatch
+):
+    reports = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda u: reports.append(u.exc_type))
+
+    def fail(future):
+        raise error
+
+    event, over = threading.Event(), threading.Event()
+    fn, argument = (gate.kernel, gate.key) if native else (event.wait, 60)
+    futures = [one.submit(fn, argument) for _ in range(3)]
+    for future in futures:
+        future.add_done_callback(fail)
+        future.add_done_callback(fail)
+    futures[-1].add_done_callback(lambda _: over.set())
+    gate.open(3)
+    event.set()
+    assert over.wait(60)
+    assert one.submit(abs, -3).result(60) == 3
+    gate.open()
+    again, heard = one.submit(gate.kernel, gate.key), threading.Event()
+    again.add_done_callback(lambda _: heard.set())
+    assert heard.wait(60)
+    assert set(reports) == {error}
+
+
+def test_callback_may_add_a_callback_submit_and_wait(one, gate, cos):
+    calls, over = [], threading.Event()
+    future = one.submit(gate.kernel, gate.key)
+
+    def first(future):
+        calls.append(one.submit(cos, 0.0).result())
+        future.add_done_callback(lambda _: over.set())
+
+    future.add_done_callback(first)
+    gate.open()
+    assert over.wait(60)
+    assert calls == [1.0]
+
+
+def test_chain_of_callbacks_does_not_grow_the_stack(one, cos):
+    over, left = threading.Event(), [10_000]
+
+    def again(_):
+        left[0] -= 1
+        if left[0]:
+            one.submit(cos, 0.0).add_done_callback(again)
+        else:
+            over.set()
+
+    # A future that has ended already calls back at once, within the callback: the
+    # gap between submit and add_done_callback decides, so the chain is of both kinds.
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)
+    try:
+        one.submit(cos, 0.0).add_done_callback(again)
+        assert over.wait(60)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def test_first_callbacks_of_two_threads_are_both_called(one, gate, cos):
+    """Observing a future for the first time starts a thread: others may come in."""
+    for _ in range(200):
+        future, barrier = one.submit(gate.kernel, gate.key), threading.Barrier(3)
+        calls, over = [], threading.Semaphore(0)
+
+        def add(future=future, barrier=barrier, calls=calls, over=over):
+            barrier.wait()
+            future.add_done_callback(lambda _: (calls.append(1), over.release()))
+
+        threads = [threading.Thread(target=add) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        barrier.wait()
+        gate.open()
+        for thread in threads:
+            thread.join()
+        assert over.acquire(timeout=60)
+        assert over.acquire(timeout=60)
+        assert len(calls) == 2
+
+
+def test_cancel_and_drainer_announce_once(one, gate, cos):
+    one.submit(gate.kernel, gate.key)
+
+    class Waiter:
+        def __init__(self):
+            self.heard = []
+
+        def add_cancelled(self, future):
+            self.heard.append(future)
+
+    for _ in range(100):
+        queued, waiter = one.submit(cos, 0.0), Waiter()
+        with queued._condition:
+            queued._waiters.append(waiter)
+        thread = threading.Thread(target=queued.cancel)
+        with queued._condition:
+            thread.start()
+            queued.cancel()
+        thread.join()
+        with queued._condition:
+            pass
+        assert waiter.heard == [queued]
+
+
+# --------------------------------------------------------------- the standard library
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_standard_wait_and_as_completed_accept_our_futures(one, gate, native):
+    event = threading.Event()
+    fn, argument = (gate.kernel, gate.key) if native else (event.wait, 60)
+    futures = [one.submit(fn, argument) for _ in range(3)]
+    done, not_done = cf.wait(futures, 0.001)
+    assert (len(done), len(not_done)) == (0, 3)
+    threading.Timer(0.01, lambda: (gate.open(3), event.set())).start()
+    done, not_done = cf.wait(futures, 60)
+    assert (len(done), len(not_done)) == (3, 0)
+    assert set(cf.as_completed(futures, 60)) == set(futures)
+
+
+def test_standard_wait_returns_at_the_first_exception(one, gate):
+    futures = [one.submit(gate.kernel, gate.key), one.submit(math.sqrt, -1)]
+    done, not_done = cf.wait(futures, 60, cf.FIRST_EXCEPTION)
+    assert (done, not_done) == ({futures[1]}, {futures[0]})
+
+
+def test_standard_wait_mixes_executors(one, gate, cos):
+    with cf.ThreadPoolExecutor(1) as other:
+        futures = [other.submit(abs, -1), one.submit(cos, 0.0), one.submit(abs, -1)]
+        assert cf.wait(futures, 60).done == set(futures)
+        assert {f.result() for f in cf.as_completed(futures, 60)} == {1}
+
+
+def test_wrap_future_delivers_results_errors_and_cancellations(one, gate, cos):
+    async def main():
+        gate.open()
+        assert await asyncio.wrap_future(one.submit(gate.kernel, gate.key)) == 0
+        assert await asyncio.wrap_future(one.submit(cos, 0.0)) == 1.0
+        with pytest.raises(ValueError, match="domain|nonnegative"):
+            await asyncio.wrap_future(one.submit(math.sqrt, -1))
+        one.submit(gate.kernel, gate.key)
+        queued = one.submit(cos, 0.0)
+        wrapped = asyncio.wrap_future(queued)
+        wrapped.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await wrapped
+        await asyncio.sleep(0)  # the callback that cancels ours is the loop's next
+        assert queued.cancelled()
+
+    asyncio.run(main())
+
+
+def test_run_in_executor_runs_kernels_and_callables(one, cos):
+    async def main():
+        loop = asyncio.get_running_loop()
+        jobs = [loop.run_in_executor(one, cos, 0.0) for _ in range(50)]
+        jobs += [loop.run_in_executor(one, abs, -1) for _ in range(50)]
+        return await asyncio.gather(*jobs)
+
+    assert asyncio.run(main()) == [1] * 100
+
+
+def test_snapshot_says_what_asyncio_asks_for(one, gate, cos):
+    one.submit(gate.kernel, gate.key)
+    queued, bad = one.submit(cos, 0.0), one.submit(math.sqrt, -1)
+    assert queued._get_snapshot() == (False, False, None, None)
+    queued.cancel()
+    assert queued._get_snapshot() == (True, True, None, None)
+    bad.exception()
+    assert bad._get_snapshot() == (True, False, None, bad.exception())
+
+
+# -------------------------------------------------------------------------- lifetimes
+
+
+def test_arguments_and_result_are_let_go_of(one):
+    thing = Thing()
+    future = one.submit(lambda x: x, thing)
+    assert future.result() is thing
+    alive = weakref.ref(thing)
+    del thing
+    assert alive() is not None  # the result is the future's
+    del future
+    assert alive() is None
+
+
+def test_arguments_are_let_go_of_before_the_future(one):
+    thing = Thing()
+    alive = weakref.ref(thing)
+    future = one.submit(id, thing)
+    del thing
+    future.result()
+    assert alive() is None
+
+
+def test_exception_leaves_no_cycle(one):
+    def fail(thing):
+        raise ValueError
+
+    def use(thing):
+        try:
+            one.submit(fail, thing).result()
+        except ValueError:
+            pass
+
+    gc.collect()
+    gc.disable()
+    try:
+        thing = Thing()
+        alive = weakref.ref(thing)
+        use(thing)
+        del thing
+        one.submit(int).result()  # the thread has dropped the last one now
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+def test_kernel_error_leaves_no_cycle(one, compile_c):
+    library = compile_c("int status(int code) { return code; }")
+    kernel = stealpool.kernel(library.status, "int (int)", returns="status")
+    gc.collect()
+    gc.disable()
+    try:
+        future = one.submit(kernel, 1)
+        alive = weakref.ref(future)
+        with pytest.raises(stealpool.KernelError):
+            future.result()
+        assert future.exception() is not None
+        future.exception().__traceback__ = None
+        del future
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+def test_collector_finds_a_future_that_refers_to_itself(one, cos):
+    future = one.submit(cos, 0.0)
+    future.me = future
+    alive = weakref.ref(future)
+    del future
+    gc.collect()
+    assert alive() is None
+
+
+def test_collector_may_take_future_and_executor_at_once(cos):
+    for _ in range(50):
+        executor = stealpool.Executor(1)
+        futures = [executor.submit(cos, 0.0) for _ in range(3)]
+        futures[0].friends = futures
+        executor.futures = futures
+        del executor, futures
+        gc.collect()
+
+
+def test_dropped_futures_still_run(one):
+    calls = []
+    for i in range(100):
+        one.submit(calls.append, i)
+    one.shutdown()
+    assert calls == list(range(100))
+
+
+def test_future_with_a_callback_lives_until_it_was_called(one, gate):
+    over = threading.Event()
+    one.submit(gate.kernel, gate.key).add_done_callback(lambda _: over.set())
+    gc.collect()
+    gate.open()
+    assert over.wait(60)
+
+
+def test_kernels_and_executors_are_not_leaked(cos):
+    def references():
+        gc.collect()
+        return sys.getrefcount(cos)
+
+    before = references()
+    with stealpool.Executor(1) as executor:
+        futures = executor.submit_many(cos, [0.0] * 100)
+        futures += [executor.submit(cos, 0.0) for _ in range(100)]
+        stealpool.wait(futures)
+        with pytest.raises(TypeError):
+            executor.submit(cos, "x")
+        with pytest.raises(TypeError):
+            executor.submit_many(cos, [1.0, "x"])
+    del futures
+    alive = weakref.ref(executor)
+    del executor
+    assert references() == before
+    assert alive() is None
