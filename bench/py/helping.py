@@ -2,10 +2,10 @@
 
 Supports the decision record about helping, and in docs/benchmarks.md the sentence that
 says what ``helping=True`` changes. It applies to waits without a timeout only; the
-column with a timeout is there to show that. Each cell is the median of some runs, in a
-process of its own. The kernels do a fixed amount of work (libm's jn(), whose time is
-linear in n): one that spins until a clock says so would seem to run in parallel on one
-CPU. Their lengths are calibrated at the start, and hold for a CPU of their own.
+column with a timeout is there to show that. Each cell is the median of some runs, in
+which the three ways take turns. The kernels do a fixed amount of work (libm's jn(),
+whose time is linear in n): one that spins until a clock says so would seem to run in
+parallel on one CPU. Their lengths are calibrated at the start.
 """
 
 import ctypes
@@ -17,6 +17,8 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
+from functools import partial
 
 import stealpool
 from measure import arguments, busy_thread, duration, headline, save, table
@@ -25,7 +27,6 @@ MODES = ("never", "short", "always")
 KERNELS_US = (1, 10, 20_000)
 MANY = 100
 SITUATIONS = ("quiet", "busy", "one CPU")
-WAITS = ("result()", f"wait() for {MANY}", "result(timeout)")
 BLOCKED_US = 300_000  # SIGINT comes while the workers are kept from the queue
 SIGNAL_AFTER = 0.03
 
@@ -49,32 +50,23 @@ def steps_per_us():
 class Situation:
     """An executor with one way of helping, and kernels of one length."""
 
-    def __init__(self, mode, us, runs, steps):
+    def __init__(self, mode, us, steps):
         self.executor = stealpool.Executor(2)
         self.executor._set_helping(mode)
         self.kernel, self.blocker = (stealpool.kernel(bessel()) for _ in range(2))
         self.call = int(us * steps), 1e9
         self.block = int(BLOCKED_US * steps), 1e9
-        self.us, self.runs = us, runs
+        self.us = us
         self.wait_for_many()  # "short" knows how long the kernel runs
-
-    def median(self, call):
-        times = []
-        for _ in range(self.runs):
-            start = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - start)
-        return statistics.median(times)
 
     def result(self, timeout=None):
         self.executor.submit(self.kernel, *self.call).result(timeout)
 
+    def result_in_time(self):
+        self.result(timeout=60)
+
     def wait_for_many(self):
         stealpool.wait(self.executor.submit_many(self.kernel, [self.call] * MANY))
-
-    def all_waits(self):
-        calls = self.result, self.wait_for_many, lambda: self.result(60)
-        return dict(zip(WAITS, map(self.median, calls), strict=True))
 
     def late(self):
         """Seconds from SIGINT to KeyboardInterrupt, with about 0.2 s of work queued."""
@@ -101,18 +93,39 @@ class Situation:
         return seconds
 
 
-def child(mode, us, runs, steps, part):
-    """The cells of one row: `part` is one of SITUATIONS, or SIGINT."""
-    situation = Situation(mode, us, runs, steps)
+def seconds_of(call):
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def child(us, runs, steps, part):
+    """For each mode, its cells for one of SITUATIONS, or for SIGINT."""
+    found = {mode: {} for mode in MODES}
+    ways = {mode: Situation(mode, us, steps) for mode in MODES}
     if part == "SIGINT":
-        late = [situation.late() for _ in range(5)]
-        return {"SIGINT": statistics.median(late), "SIGINT, worst": max(late)}
-    if part == "busy":
-        with busy_thread():
-            waits = situation.all_waits()
-    else:
-        waits = situation.all_waits()
-    return {f"{part}: {wait}": seconds for wait, seconds in waits.items()}
+        late = [{mode: way.late() for mode, way in ways.items()} for _ in range(5)]
+        for mode, cells in found.items():
+            times = [run[mode] for run in late]
+            cells["SIGINT"], cells["SIGINT, worst"] = (
+                statistics.median(times),
+                max(times),
+            )
+        return found
+    calls = {
+        "result()": Situation.result,
+        f"wait() for {MANY}": Situation.wait_for_many,
+        "result(timeout)": Situation.result_in_time,
+    }
+    with busy_thread() if part == "busy" else nullcontext():
+        for name, call in calls.items():
+            times = {mode: [] for mode in MODES}
+            for _ in range(runs):
+                for mode, way in ways.items():
+                    times[mode].append(seconds_of(partial(call, way)))
+            for mode, cells in found.items():
+                cells[f"{part}: {name}"] = statistics.median(times[mode])
+    return found
 
 
 def main():
@@ -124,19 +137,20 @@ def main():
         return
     headline()
     rows, records, steps = [], [], steps_per_us()
-    first_cpu = {min(os.sched_getaffinity(0))}
+    first_cpu = str(min(os.sched_getaffinity(0)))
     for us in KERNELS_US:
-        for mode in MODES:
-            row = {}
-            for part in (*SITUATIONS, "SIGINT"):
-                runs = args.rounds if us < 1000 else max(args.rounds // 7, 1)
-                words = [sys.executable, __file__]
-                words += ["--child", json.dumps([mode, us, runs, steps, part])]
-                if part == "one CPU":
-                    words[:0] = ["taskset", "-c", str(*first_cpu)]
-                row |= json.loads(subprocess.check_output(words))
-            rows.append([duration(us / 1e6), mode, *map(duration, row.values())])
-            records.append({"title": f"{us} us, {mode}", "seconds": row})
+        found = {mode: {} for mode in MODES}
+        for part in (*SITUATIONS, "SIGINT"):
+            runs = args.rounds if us < 1000 else max(args.rounds // 7, 1)
+            words = [sys.executable, __file__]
+            words += ["--child", json.dumps([us, runs, steps, part])]
+            if part == "one CPU":
+                words[:0] = ["taskset", "-c", first_cpu]
+            for mode, cells in json.loads(subprocess.check_output(words)).items():
+                found[mode] |= cells
+        for mode, cells in found.items():
+            rows.append([duration(us / 1e6), mode, *map(duration, cells.values())])
+            records.append({"title": f"{us} us, {mode}", "seconds": cells})
     table(["kernel", "helping", *records[0]["seconds"]], rows)
     save(args.json, __file__, records)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from measure import arguments, headline, save
 
 ROOT = Path(__file__).resolve().parents[2]
+CODE = "import stealpool; print(stealpool.Executor(1).submit(abs, -1).result())"
 
 
 def main():
@@ -29,8 +30,8 @@ def main():
             start = time.perf_counter()
             subprocess.check_call(words)
             seconds.append(time.perf_counter() - start)
-            code = "import stealpool as s; print(s.Executor(1).submit(abs, -1).result())"
-            run = subprocess.check_output([python, "-c", code], cwd=folder, text=True)
+            words = [python, "-c", CODE]
+            run = subprocess.check_output(words, cwd=folder, text=True)
             assert run.strip() == "1", run
     print(f"pip install of the source tree: {min(seconds):.0f} s")
     save(args.json, __file__, [{"title": "pip install", "seconds": min(seconds)}])
