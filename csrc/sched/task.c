@@ -121,21 +121,23 @@ void sp__task_complete(sp_task *task)
     complete(task, 0);
 }
 
-static void run(sp_task *task, uint32_t refs)
+static void run(sp_task *task)
 {
     sp_task *outer = sp__task_set_current(task);
     task->run(task);
     sp__task_set_current(outer);
-    complete(task, refs);
 }
 
-bool sp__task_execute(sp_task *task)
+bool sp__task_execute(sp_task *task, void (*before_end)(void *), void *arg)
 {
     if (!sp__task_claim(task)) {
         sp_task_unref(task);
         return false;
     }
-    run(task, 1);
+    run(task);
+    if (before_end)
+        before_end(arg);
+    complete(task, 1);
     return true;
 }
 
@@ -143,7 +145,8 @@ sp_status sp_task_run(sp_task *task)
 {
     if (!sp__task_claim(task))
         return SP_EDONE;
-    run(task, 0);
+    run(task);
+    complete(task, 0);
     return SP_OK;
 }
 

@@ -53,11 +53,12 @@ bool sp__task_claim(sp_task *task);
 void sp__task_complete(sp_task *task);
 
 /**
- * What a worker does with a task from a queue: run it if it can be claimed,
- * and drop the queue's reference. The task may be gone on return.
+ * What a worker does with a task from a queue: run it if it can be claimed, and drop
+ * the queue's reference. The task may be gone on return. When it has run, and before
+ * anybody can know, before_end(arg) is called; NULL = nothing.
  * @return whether it was run here.
  */
-bool sp__task_execute(sp_task *task);
+bool sp__task_execute(sp_task *task, void (*before_end)(void *), void *arg);
 
 /** The same, but cancel it instead of running it (shutdown). */
 void sp__task_throw_away(sp_task *task);

@@ -168,30 +168,45 @@ static sp_task *find_task(struct sp__worker *worker)
     return NULL;
 }
 
+/*
+ * A task is about to end, and whoever waits for it to submit another one. With
+ * nothing else to do, this worker is searching from now on, so that it need not be
+ * woken: on one CPU that is a quarter of a round trip.
+ */
+static void search_before_end(void *arg)
+{
+    struct sp__worker *worker = arg;
+    sp_pool *pool = worker->pool;
+    count(&worker->executed, 1);
+    if (!worker->is_searching && sp__deque_is_empty(&worker->deque) &&
+        !sp__pool_has_work(pool))
+        worker->is_searching = sp__idle_start_search(&pool->idle);
+}
+
 static void execute(struct sp__worker *worker, sp_task *task)
 {
     /* seq-cst (X3): after what we took along with this one was published. */
     if (sp_unlikely(load_seq_cst(&worker->pool->abandons)))
         sp__task_throw_away(task);
-    else if (sp__task_execute(task))
-        count(&worker->executed, 1);
+    else
+        sp__task_execute(task, search_before_end, worker);
 }
 
 /* The last searcher found work: if there is more, it takes another worker. */
-static void end_search(struct sp__worker *worker, bool *is_searching)
+static void end_search(struct sp__worker *worker)
 {
-    if (!*is_searching)
+    if (!worker->is_searching)
         return;
-    *is_searching = false;
+    worker->is_searching = false;
     if (sp__idle_end_search(&worker->pool->idle) && sp__pool_has_work(worker->pool))
         sp__idle_notify(&worker->pool->idle);
 }
 
-static bool join_region(struct sp__worker *worker, bool *is_searching)
+static bool join_region(struct sp__worker *worker)
 {
     if (!sp__region_is_open(&worker->pool->regions))
         return false;
-    end_search(worker, is_searching);
+    end_search(worker);
     if (!sp__region_join_any(&worker->pool->regions))
         return false;
     count(&worker->joined, 1);
@@ -200,16 +215,16 @@ static bool join_region(struct sp__worker *worker, bool *is_searching)
 
 /* Take up one piece of work, if there is any. A region's caller waits for it, a
  * task may wait a little longer: but only for one region. */
-static bool work(struct sp__worker *worker, bool *is_searching)
+static bool work(struct sp__worker *worker)
 {
     bool region_first = !worker->was_in_region && sp__deque_is_empty(&worker->deque);
-    worker->was_in_region = region_first && join_region(worker, is_searching);
+    worker->was_in_region = region_first && join_region(worker);
     if (worker->was_in_region)
         return true;
     sp_task *task = find_task(worker);
     if (!task)
-        return !region_first && join_region(worker, is_searching);
-    end_search(worker, is_searching);
+        return !region_first && join_region(worker);
+    end_search(worker);
     execute(worker, task);
     return true;
 }
@@ -252,17 +267,18 @@ static void adapt_search(struct sp__worker *worker, bool found)
 
 /* Announce, look a last time, park. True: the worker is searching again. False:
  * the pool is over. */
-static bool sleep_unless_work(struct sp__worker *worker, bool is_searching)
+static bool sleep_unless_work(struct sp__worker *worker)
 {
     sp_pool *pool = worker->pool;
     sp__pool_worker_sleeps(pool);
-    sp__idle_announce(&pool->idle, worker->index, is_searching);
+    sp__idle_announce(&pool->idle, worker->index, worker->is_searching);
     if (sp__pool_is_over(pool))
         return false;
     if (!sp__pool_has_work(pool) || !sp__idle_withdraw(&pool->idle, worker->index)) {
         count(&worker->parked, 1);
         sp__idle_park(&pool->idle, worker->index);
     }
+    worker->is_searching = true;
     sp__pool_worker_wakes(pool);
     return true;
 }
@@ -271,22 +287,20 @@ void sp__worker_run(void *arg)
 {
     struct sp__worker *worker = current = arg;
     sp_pool *pool = worker->pool;
-    bool is_searching = false;
 
     for (;;) {
-        if (work(worker, &is_searching))
+        if (work(worker))
             continue;
-        if (!is_searching)
-            is_searching = sp__idle_start_search(&pool->idle);
-        if (is_searching && worker->keepalive_ns > 0) {
+        if (!worker->is_searching)
+            worker->is_searching = sp__idle_start_search(&pool->idle);
+        if (worker->is_searching && worker->keepalive_ns > 0) {
             bool found = search(worker);
             adapt_search(worker, found);
             if (found)
                 continue;
         }
-        if (!sleep_unless_work(worker, is_searching))
+        if (!sleep_unless_work(worker))
             break;
-        is_searching = true;
     }
     current = NULL;
     /* release (X1): all that this worker did, to whoever waits for its end. */

@@ -34,7 +34,7 @@ static void tasks_are_counted_in_and_out(void)
     CHECK_EQ(sp_group_unfinished(&group), 1);
     CHECK_EQ(sp_group_wait(&group, 0), SP_ETIMEDOUT);
     sp__task_enqueue(&tasks[2]);
-    CHECK(sp__task_execute(&tasks[2]));
+    CHECK(sp__task_execute(&tasks[2], NULL, NULL));
     CHECK_EQ(sp_group_unfinished(&group), 0);
     CHECK_EQ(sp_group_wait(&group, 0), SP_OK);
 }

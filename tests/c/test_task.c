@@ -76,7 +76,7 @@ static void a_cancelled_task_never_runs(void)
     CHECK_EQ(sp_task_run(&job.task), SP_EDONE);
     CHECK_EQ(sp_task_wait(&job.task, -1, 0), SP_ECANCELLED);
     sp__task_enqueue(&job.task);
-    CHECK(!sp__task_execute(&job.task));
+    CHECK(!sp__task_execute(&job.task, NULL, NULL));
     CHECK_EQ(job.runs, 0);
     CHECK_EQ(job.releases, 0);
     sp_task_unref(&job.task);
@@ -104,7 +104,7 @@ static void running_a_queued_task_drops_the_queues_reference(void)
     sp__task_enqueue(&job.task);
     sp_task_unref(&job.task);
     CHECK_EQ(job.releases, 0);
-    CHECK(sp__task_execute(&job.task));
+    CHECK(sp__task_execute(&job.task, NULL, NULL));
     CHECK_EQ(job.runs, 1);
     CHECK_EQ(job.releases, 1);
 }
@@ -117,7 +117,7 @@ static void a_task_needs_no_release_function(void)
     sp_task_ref(&job.task);
     sp_task_unref(&job.task);
     sp_task_unref(&job.task);
-    CHECK(sp__task_execute(&job.task));
+    CHECK(sp__task_execute(&job.task, NULL, NULL));
     CHECK_EQ(job.runs, 1);
 }
 
