@@ -435,7 +435,8 @@ typedef void (*sp_combine_fn)(void *into, const void *from, void *user);
  * it all.
  *
  * @return 0; or the code of a piece that failed: of those that did, the one
- *         with the lowest index, after which no new piece is begun; or
+ *         with the lowest index, after which no new piece is begun; its words
+ *         are then this thread's, as if it had called sp_fail() here. Or
  *         SP_ECANCELLED when the surrounding task was asked to stop.
  */
 int sp_parallel_for(sp_pool *pool, intptr_t begin, intptr_t end, intptr_t grain,

@@ -9,10 +9,12 @@
  */
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/atomics.h"
 #include "base/compiler.h"
 #include "base/os.h"
+#include "sched/failure.h"
 #include "sched/pool.h"
 #include "sched/region.h"
 #include "sched/task.h"
@@ -41,6 +43,7 @@ struct loop {
     _Atomic(uint32_t) error_lock;            /* guards the error (E1) */
     intptr_t error_at;                       /* where the piece that failed began */
     int error;                               /* its code; 0 = none so far */
+    char words[SP__FAILURE_BYTES];           /* what it said with sp_fail(), or "" */
 
     /* Constant while the region is open. */
     SP_CACHE_ALIGNED intptr_t begin;
@@ -62,9 +65,11 @@ static void record_error(struct loop *loop, intptr_t at, int code)
         unlocked = 0;
         sp__os_yield();
     }
+    const char *words = sp_take_failure();
     if (loop->error == 0 || at < loop->error_at) {
         loop->error = code;
         loop->error_at = at;
+        strcpy(loop->words, words);
     }
     store_release(&loop->error_lock, 0); /* (E1) */
     store_relaxed(&loop->stop, 1u);
@@ -106,6 +111,7 @@ static void join_loop(void *user)
 {
     struct loop *loop = user;
     sp_task *outer = sp__task_set_current(loop->task);
+    sp_take_failure(); /* of some other task that only said something */
     run_pieces(loop);
     sp__task_set_current(outer);
 }
@@ -182,7 +188,7 @@ int sp_parallel_for(sp_pool *pool, intptr_t begin, intptr_t end, intptr_t grain,
     if (load_relaxed(&loop.next) < loop.n && !is_stopped(&loop))
         run_rest(&loop, rest_ns);
     if (loop.error)
-        return loop.error;
+        return loop.words[0] ? sp_fail(loop.error, loop.words) : loop.error;
     bool is_complete = load_relaxed(&loop.next) >= loop.n;
     return is_complete ? 0 : SP_ECANCELLED;
 }

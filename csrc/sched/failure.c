@@ -1,20 +1,20 @@
 /* sp_fail() and sp_take_failure(): a kernel's last words, one text a thread. */
 #define _POSIX_C_SOURCE 200809L
 
+#include "sched/failure.h"
+
 #include <assert.h>
 #include <string.h>
 
 #include "stealpool.h"
 
-#define TEXT_BYTES 256
-
-static _Thread_local char text[TEXT_BYTES];
+static _Thread_local char text[SP__FAILURE_BYTES];
 static _Thread_local int is_new;
 
 int sp_fail(int code, const char *message)
 {
     assert(code != 0);
-    size_t n = strnlen(message, TEXT_BYTES - 1);
+    size_t n = strnlen(message, SP__FAILURE_BYTES - 1);
     memcpy(text, message, n);
     text[n] = '\0';
     is_new = 1;

@@ -233,15 +233,19 @@ static int fail_together(intptr_t begin, intptr_t end, void *user)
         return 0;
     }
     meet(&race->arrived, 3);
-    return (int)begin + 10;
+    char words[16];
+    snprintf(words, sizeof words, "at %d", (int)begin);
+    return sp_fail((int)begin + 10, words);
 }
 
-static void of_several_errors_the_lowest_is_told(void)
+static void of_several_errors_the_lowest_is_told_in_its_words(void)
 {
     sp_pool *pool = new_pool(2);
     for (long round = check_rounds(30); round > 0; round--) {
         struct race race = {.arrived = 0};
         CHECK_EQ(sp_parallel_for(pool, 0, 4, 1, fail_together, &race), 11);
+        const char *words = sp_take_failure();
+        CHECK_STR_EQ(words, "at 1");
     }
     sp_pool_free(pool);
 }
@@ -371,7 +375,7 @@ int main(void)
     RUN(free_workers_and_the_caller_work_together);
     RUN(busy_workers_are_not_waited_for);
     RUN(a_failed_piece_ends_the_loop_with_its_code);
-    RUN(of_several_errors_the_lowest_is_told);
+    RUN(of_several_errors_the_lowest_is_told_in_its_words);
     RUN(cancelling_the_task_stops_its_loop);
     RUN(loops_nest);
     RUN(deeper_than_there_are_slots_still_works);
