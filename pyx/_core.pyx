@@ -47,7 +47,7 @@ from libc.stdint cimport (
     uintptr_t,
 )
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memset, strdup
 
 from cell_c cimport *
 from stealpool_c cimport *

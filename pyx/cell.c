@@ -10,9 +10,6 @@
 #include "sched/pool.h"
 #include "sched/task.h"
 
-/* One run in so many is timed, when runs are timed at all. */
-#define TIMED_EVERY 16
-
 /* A waiter that spins holds the GIL, and may not keep others waiting for long. */
 #define SPIN_NS 20000
 
@@ -38,21 +35,6 @@ static void call(struct sp_cell *cell)
         cell->error = (int32_t)cell->value.integer;
 }
 
-static void call_timed(struct sp_cell *cell)
-{
-    struct sp_callee *callee = cell->callee;
-    if (fetch_add_relaxed(&callee->samples, 1u) % TIMED_EVERY != 0) {
-        call(cell);
-        return;
-    }
-    int64_t start = sp__os_now_ns();
-    call(cell);
-    int64_t took = sp__os_now_ns() - start;
-    uint32_t ns = took > UINT32_MAX ? UINT32_MAX : (uint32_t)took;
-    if (ns >= load_relaxed(&callee->slowest_ns))
-        store_relaxed(&callee->slowest_ns, ns + 1);
-}
-
 static void run_cell(sp_task *task)
 {
     struct sp_cell *cell = sp_cell_of(task);
@@ -61,8 +43,6 @@ static void run_cell(sp_task *task)
     sp_take_failure(); /* of a kernel that failed in words only */
     if (cell->plan)
         cell->error = cell->plan(cell->words, &cell->value);
-    else if (home && home->times_kernels)
-        call_timed(cell);
     else
         call(cell);
     if (cell->error) {
@@ -126,6 +106,13 @@ void sp_cell_finish(struct sp_cell *cell)
     sp__task_complete(&cell->task);
 }
 
+bool sp_cell_was_cancelled(const struct sp_cell *cell)
+{
+    if (sp_task_phase(&cell->task) == SP_CANCELLED)
+        return true;
+    return cell->error == SP_ECANCELLED && sp__task_is_stopped(&cell->task);
+}
+
 /* ------------------------------------------------------------------- homes */
 
 /* Held for a few instructions, by threads that have the GIL where there is one. */
@@ -149,19 +136,31 @@ void sp_home_init(struct sp_home *home)
     sp_group_init(&home->group);
 }
 
+/* With the lock held. */
+static void list_cell(struct sp_cell *cell, struct sp_home *home)
+{
+    cell->home = home;
+    cell->after = home->cells;
+    if (cell->after)
+        cell->after->before = cell;
+    home->cells = cell;
+}
+
 void sp_cells_join(struct sp_cell *const *cells, size_t n, struct sp_home *home)
 {
     sp__group_enter(&home->group, (uint32_t)n);
     lock(home);
     for (size_t i = 0; i < n; i++) {
-        struct sp_cell *cell = cells[i];
-        cell->home = home;
-        cell->task.group = &home->group;
-        cell->after = home->cells;
-        if (cell->after)
-            cell->after->before = cell;
-        home->cells = cell;
+        cells[i]->task.group = &home->group;
+        list_cell(cells[i], home);
     }
+    unlock(home);
+}
+
+void sp_cell_join_late(struct sp_cell *cell, struct sp_home *home)
+{
+    lock(home);
+    list_cell(cell, home);
     unlock(home);
 }
 
@@ -220,29 +219,9 @@ bool sp_cell_spin(struct sp_cell *cell, const sp_pool *pool)
     return false;
 }
 
-static bool may_help(const struct sp_cell *cell, int helping)
-{
-    if (helping == 0 || !is_kernel(cell) || sp_task_phase(&cell->task) != SP_PENDING)
-        return false;
-    if (helping == 2)
-        return true;
-    uint32_t slowest = cell->callee ? load_relaxed(&cell->callee->slowest_ns) : 0;
-    return slowest > 0 && slowest <= SP_SHORT_NS;
-}
-
-static void help(struct sp_cell *const *cells, size_t n, int helping)
-{
-    for (size_t i = n; i > 0; i--)
-        if (may_help(cells[i - 1], helping))
-            sp_task_run(&cells[i - 1]->task);
-}
-
-sp_status sp_cells_wait(struct sp_cell *const *cells, size_t n, int64_t timeout_ns,
-                        int64_t spin_ns, int helping)
+sp_status sp_cells_wait(struct sp_cell *const *cells, size_t n, int64_t timeout_ns)
 {
     int64_t deadline_ns = sp__os_deadline(timeout_ns);
-    if (helping && timeout_ns < 0)
-        help(cells, n, helping);
     for (size_t i = n; i > 0; i--) {
         sp_task *task = &cells[i - 1]->task;
         if (sp_task_phase(task) >= SP_DONE)
@@ -253,7 +232,7 @@ sp_status sp_cells_wait(struct sp_cell *const *cells, size_t n, int64_t timeout_
             if (left_ns < 0)
                 left_ns = 0;
         }
-        sp_status status = sp_task_wait(task, left_ns, spin_ns);
+        sp_status status = sp_task_wait(task, left_ns, 0);
         if (status == SP_ETIMEDOUT || status == SP_EINTR)
             return status;
     }

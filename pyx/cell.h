@@ -28,23 +28,19 @@
 struct sp_callee {
     sp__callee_fn function;
     struct sp__call_shape shape;
-    bool returns_status;          /* a result that is not 0 is an error */
-    _Atomic(uint32_t) samples;    /* runs, of which some are timed */
-    _Atomic(uint32_t) slowest_ns; /* of those that were timed; 0 = none yet */
+    bool returns_status; /* a result that is not 0 is an error */
 };
 
 struct sp_cell;
 
 struct sp_home {
-    sp_group group;             /* its unfinished tasks */
-    _Atomic(uint32_t) lock;     /* spin lock of the list (H1) */
-    struct sp_cell *cells;      /* unsettled, doubly linked */
-    _Atomic(uint64_t) attaches; /* times the library took the GIL for it */
+    sp_group group;              /* its unfinished tasks */
+    _Atomic(uint32_t) lock;      /* spin lock of the list (H1) */
+    struct sp_cell *cells;       /* unsettled, doubly linked */
+    _Atomic(uint64_t) attaches;  /* times the library took the GIL for it */
     _Atomic(uint64_t) submitted; /* tasks that were accepted */
     _Atomic(uint64_t) ended;     /* of these, counted before anybody can see it */
-    int helping;                /* what an outside waiter runs: sp_cells_wait() */
-    bool times_kernels;         /* keep sp_callee.slowest_ns up to date */
-    bool is_stale;              /* belongs to the process that forked us */
+    bool is_stale;               /* belongs to the process that forked us */
 };
 
 /* A job that is not the call of a kernel: a loop on the pool, say. Runs without
@@ -62,8 +58,8 @@ struct sp_cell {
     union sp__word value;           /* the result (T1) */
     int32_t error;                  /* 0, or the kernel's code (T1) */
     uint32_t reserved;
-    char *message;                  /* the kernel's words, malloc'd, or NULL (T1) */
-    union sp__word words[];         /* arguments, or the plan's own data */
+    char *message;          /* the kernel's words, malloc'd, or NULL (T1) */
+    union sp__word words[]; /* arguments, or the plan's own data */
 };
 
 static inline struct sp_cell *sp_cell_of(sp_task *task)
@@ -119,12 +115,19 @@ struct sp_cell *sp_cell_for_callable(void);
 /** List the cells in `home` and count their tasks in. Before they are submitted. */
 void sp_cells_join(struct sp_cell *const *cells, size_t n, struct sp_home *home);
 
+/** List a plan's cell that was submitted already; its task is not counted in. */
+void sp_cell_join_late(struct sp_cell *cell, struct sp_home *home);
+
 /**
  * The task has ended, or will not be submitted: take the cell from its home's
  * list. The first caller gets the reference that the cell kept, and drops it;
  * later ones get NULL.
  */
 void *sp_cell_settle(struct sp_cell *cell);
+
+/** Of a cell whose task has ended: it never ran, or it stopped because it was asked
+ * to, and said so with SP_ECANCELLED. */
+bool sp_cell_was_cancelled(const struct sp_cell *cell);
 
 /** Run the cell's call or plan, here and now, without a pool. */
 void sp_cell_run_inline(struct sp_cell *cell);
@@ -148,21 +151,14 @@ bool sp_home_is_over(struct sp_home *home);
  * Wait for `n` tasks, the last one first: what was submitted last tends to end
  * last, so one sleep is often enough. Returns as sp_task_wait(); in the case of
  * SP_OK all have ended, cancelled ones too.
- *
- * `helping` 0: never run a task here. 1: run queued ones whose callee is known
- * to be short, 2: run any queued one.
  */
-sp_status sp_cells_wait(struct sp_cell *const *cells, size_t n, int64_t timeout_ns,
-                        int64_t spin_ns, int helping);
+sp_status sp_cells_wait(struct sp_cell *const *cells, size_t n, int64_t timeout_ns);
 
 /**
  * Look at the task for a moment, if a worker of `pool`, which runs it, is on
  * another CPU. True when it has ended.
  */
 bool sp_cell_spin(struct sp_cell *cell, const sp_pool *pool);
-
-/* The longest run that a waiting thread takes upon itself when helping = 1. */
-#define SP_SHORT_NS 20000
 
 /* -------------------------------------------------------------------- bell */
 

@@ -31,8 +31,6 @@ cdef extern from "cell.h" nogil:
 
     ctypedef struct sp_home "struct sp_home":
         sp_group group
-        int helping
-        bint times_kernels
         bint is_stale
 
     ctypedef int (*sp_plan_fn)(void *plan, sp_word *ret_value) noexcept
@@ -61,14 +59,16 @@ cdef extern from "cell.h" nogil:
     sp_cell *sp_cell_for_plan(sp_plan_fn plan, size_t size)
     sp_cell *sp_cell_for_callable()
     void sp_cells_join(sp_cell **cells, size_t n, sp_home *home)
+    void sp_cell_join_late(sp_cell *cell, sp_home *home)
     void *sp_cell_settle(sp_cell *cell)
     void sp_cell_run_inline(sp_cell *cell)
+    bint sp_cell_was_cancelled(const sp_cell *cell)
     bint sp_cell_claim(sp_cell *cell)
     void sp_cell_finish(sp_cell *cell)
     void sp_home_cancel_kernels(sp_home *home)
     bint sp_home_is_over(sp_home *home)
     sp_status sp_cells_wait(
-        sp_cell **cells, size_t n, int64_t timeout_ns, int64_t spin_ns, int helping
+        sp_cell **cells, size_t n, int64_t timeout_ns
     )
 
     bint sp_cell_spin(sp_cell *cell, const sp_pool *pool)

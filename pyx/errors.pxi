@@ -28,14 +28,15 @@ class KernelError(RuntimeError):
 KernelError.__module__ = "stealpool"
 
 
-cdef object exception_of_error(str name, int code, const char *message):
-    """The exception for what a kernel or a built-in loop returned."""
-    if code == SP_ECANCELLED:
-        return _CancelledError()
-    if code == SP_ENOMEM:
+cdef object exception_of_error(
+    str name, int code, const char *message, bint is_status
+):
+    """The exception for what a kernel returned; with `is_status`, one of ours, whose
+    codes are those of sp_status. What others mean by -1 is their affair."""
+    if is_status and code == SP_ENOMEM:
         return MemoryError(f"{name}: no memory for scratch space")
     words = message.decode("utf-8", "replace") if message != NULL else ""
-    if code == SP_EINVAL and not words:
+    if is_status and code == SP_EINVAL and not words:
         words = "an argument is out of range"
     return KernelError(name, code, words)
 

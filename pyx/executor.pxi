@@ -4,12 +4,6 @@
 cdef enum:
     DRAIN_EVERY = 256  # submits, if the same thread never waits
 
-cdef tuple HELPING = ("never", "short", "always")
-
-
-cdef int helping_of(Home home):
-    return 0 if home is None else home.home.helping
-
 
 cdef class ExecutorBase:
     """The first base of Executor."""
@@ -261,11 +255,6 @@ cdef class ExecutorBase:
     @property
     def _native_workers(self):
         return sp_pool_workers(self.home.pool.pool)
-
-    def _set_helping(self, mode):
-        """For bench/py/helping.py: which tasks an outside waiter runs itself."""
-        self.home.home.helping = HELPING.index(mode)
-        self.home.home.times_kernels = mode == "short"
 
 
 cdef bint await_group(sp_home *home, int64_t left_ns) except -1:

@@ -347,7 +347,7 @@ cdef int get_ready(FutureBase future) except -1:
 cdef int take_result(FutureBase future) except -1:
     cdef sp_cell *cell = future.cell
     future.outcome = FINISHED
-    if sp_task_phase(&cell.task) == SP_CANCELLED or cell.error == SP_ECANCELLED:
+    if sp_cell_was_cancelled(cell):
         future.outcome = CANCELLED_AND_NOTIFIED
     elif cell.error:
         take_error(future, cell)
@@ -362,11 +362,13 @@ cdef int take_result(FutureBase future) except -1:
 
 
 cdef int take_error(FutureBase future, sp_cell *cell) except -1:
-    cdef str name = (<Job>future.job).name
+    cdef Job job = future.job
     sp_task_ref(&cell.task)
     try:
         # Making an exception may let the collector, and so other threads, run.
-        error = exception_of_error(name, cell.error, cell.message)
+        error = exception_of_error(
+            job.name, cell.error, cell.message, isinstance(job, Plan)
+        )
     finally:
         sp_task_unref(&cell.task)
     if not future.is_ready:
@@ -562,7 +564,6 @@ cdef sp_status wait_cells(
     """
     cdef int64_t deadline_ns = 0
     cdef sp_status status = SP_OK
-    cdef int helping = helping_of(home)
     cdef size_t i
     if left_ns > 0:
         deadline_ns = now_ns() + left_ns
@@ -576,7 +577,7 @@ cdef sp_status wait_cells(
     while True:
         check_stale(cells, n)
         with nogil:
-            status = sp_cells_wait(cells, n, left_ns, 0, helping)
+            status = sp_cells_wait(cells, n, left_ns)
         sp_home_count_attach(home.home)
         if status != SP_EINTR:
             return status if status == SP_ETIMEDOUT else SP_OK

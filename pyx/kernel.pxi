@@ -93,7 +93,7 @@ cdef class Kernel(Job):
             with nogil:
                 sp_cell_run_inline(cell)
             if cell.error:
-                raise exception_of_error(self.name, cell.error, cell.message)
+                raise exception_of_error(self.name, cell.error, cell.message, False)
             return self.result_of(cell)
         finally:
             settle(cell)

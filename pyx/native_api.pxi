@@ -57,9 +57,18 @@ cdef int join(void *spawned) noexcept nogil:
     cdef sp_status status = SP_EINTR
     if cell == NULL:  # spawn() has failed
         return <int>SP_ECLOSED
+    # What this thread said with fail() before: a task that is run here, instead of
+    # being waited for, begins without words.
+    cdef const char *words = sp_take_failure()
+    cdef char *said = strdup(words) if words[0] else NULL
     while status == SP_EINTR:
         status = sp_task_wait(&cell.task, -1, 0)
     cdef int error = cell.error if status == SP_OK else <int>status
+    if error and cell.message != NULL:
+        sp_fail(error, cell.message)  # for a caller who passes the error on
+    elif said != NULL:
+        sp_fail(1, said)
+    free(said)
     sp_task_unref(&cell.task)
     return error
 
@@ -70,7 +79,9 @@ cdef object future_of(Handle executor, void *spawned):
         raise RuntimeError(
             "nothing was spawned: the pool is shut down, or there is no memory"
         )
-    cell.home = <sp_home *>executor.home
+    # The pool outlives the task, even if the Future is gone first.
+    keep(cell, native_job)
+    sp_cell_join_late(cell, <sp_home *>executor.home)
     return new_future((<ExecutorBase>executor.executor).home, native_job, cell)
 
 

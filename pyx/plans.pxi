@@ -77,7 +77,7 @@ cdef class Plan(Job):
             code = self.run_fn(self.data, &value)
         sp_home_count_attach(executor.home.home)
         if code:
-            raise exception_of_error(self.name, code, NULL)
+            raise exception_of_error(self.name, code, NULL, True)
         return value.real if self.result is None else self.result
 
 

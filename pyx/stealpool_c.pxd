@@ -83,6 +83,7 @@ cdef extern from "stealpool.h" nogil:
     void sp_task_unref(sp_task *task)
     int sp_cancelled()
     int sp_fail(int code, const char *message)
+    const char *sp_take_failure()
 
     # groups
     uint32_t sp_group_unfinished(const sp_group *group)

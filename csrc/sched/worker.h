@@ -23,7 +23,7 @@ struct sp__worker {
 
     /* The worker's own. */
     uint64_t random;
-    bool is_searching; /* counted in pool->idle.searching */
+    bool is_searching;  /* counted in pool->idle.searching */
     uint32_t ticks;     /* tasks looked for; every so often the oldest is first */
     uint32_t fruitless; /* searches in a row that led to nothing */
     int64_t search_ns;  /* how long to search before parking; adapts */

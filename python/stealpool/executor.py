@@ -13,13 +13,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import count, islice, repeat
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from ._core import ExecutorBase, Kernel
 from .lane import Lane
-from .waiting import FIRST_COMPLETED, wait
+from .waiting import wait
 
 __all__ = ["Executor", "default_executor"]
+
+_T = TypeVar("_T")
 
 _CLOSED = "cannot schedule new futures after shutdown"
 _AT_EXIT = "cannot schedule new futures after interpreter shutdown"
@@ -53,8 +55,6 @@ class Executor(ExecutorBase, cf.Executor):
     initargs : tuple, optional
     native_workers : int, optional
         Size of a private native pool; by default `max_workers`, if that is given.
-    helping : bool, optional
-        Let a thread that waits without a timeout run short queued kernels itself.
 
     Raises
     ------
@@ -72,7 +72,6 @@ class Executor(ExecutorBase, cf.Executor):
         initargs: tuple[Any, ...] = (),
         *,
         native_workers: int | None = None,
-        helping: bool = True,
     ) -> None:
         _check_workers("max_workers", max_workers)
         _check_workers("native_workers", native_workers)
@@ -85,7 +84,6 @@ class Executor(ExecutorBase, cf.Executor):
         self._initializer = initializer
         self._initargs = initargs
         self._size = native_workers
-        self._helping = helping
         self._start()
         _executors.add(self)
         if _interpreter_exits:
@@ -108,19 +106,20 @@ class Executor(ExecutorBase, cf.Executor):
 
     def __repr__(self) -> str:
         state = "closed" if self._shutdown_reason else "open"
-        return f"<stealpool.{type(self).__name__} {state}, {self._native_workers} workers>"
+        name = type(self).__name__
+        return f"<stealpool.{name} {state}, {self._native_workers} workers>"
 
     # ------------------------------------------------------------------ submitting
 
     def map(
         self,
-        fn: Any,
+        fn: Callable[..., _T],
         *iterables: Iterable[Any],
         timeout: float | None = None,
         chunksize: int = 1,
         buffersize: int | None = None,
         ordered: bool = True,
-    ) -> Iterator[Any]:
+    ) -> Iterator[_T]:
         """Like ``map(fn, *iterables)``, with the calls running at the same time.
 
         Parameters
@@ -156,15 +155,16 @@ class Executor(ExecutorBase, cf.Executor):
         deadline = None if timeout is None else time.monotonic() + timeout
         calls: Iterator[tuple[Any, ...]] = zip(*iterables, strict=False)
         is_chunked = chunksize > 1 and not isinstance(fn, Kernel)
+        call: Callable[..., Any] = fn
         if is_chunked:
             calls = zip(repeat(fn), _chunks(calls, chunksize))
-            fn = _call_chunk
+            call = _call_chunk
         if buffersize is None and isinstance(fn, Kernel):
             pending = deque(self.submit_many(fn, list(calls)))
         else:
             first = islice(calls, buffersize)
-            pending = deque(self.submit(fn, *args) for args in first)
-        more = partial(_submit_next, weakref.ref(self), fn, calls, pending)
+            pending = deque(self.submit(call, *args) for args in first)
+        more = partial(_submit_next, weakref.ref(self), call, calls, pending)
         results = (_ordered if ordered else _unordered)(pending, more, deadline)
         return _flattened(results) if is_chunked else results
 
@@ -242,9 +242,7 @@ class Executor(ExecutorBase, cf.Executor):
             ``loops``: of the native pool (see ``sp_pool_get_stats()``); the process's
             own pool is shared. ``python_threads``: of the Python lane.
         """
-        return MappingProxyType(
-            {**self._stats(), "python_threads": len(self._threads)}
-        )
+        return MappingProxyType({**self._stats(), "python_threads": len(self._threads)})
 
 
 def _check_workers(name: str, value: int | None) -> None:
@@ -252,7 +250,8 @@ def _check_workers(name: str, value: int | None) -> None:
         return
     if not hasattr(value, "__index__"):
         raise TypeError(
-            f"{name} must be an integer or None, got {type(value).__name__} {value!r:.60}"
+            f"{name} must be an integer or None, "
+            f"got {type(value).__name__} {value!r:.60}"
         )
     if value <= 0:
         raise ValueError(
@@ -329,7 +328,7 @@ def _unordered(
     def results() -> Iterator[Any]:
         try:
             while pending:
-                done, _ = wait(pending, _left(deadline), FIRST_COMPLETED)
+                done, _ = wait(pending, _left(deadline), cf.FIRST_COMPLETED)
                 if not done:
                     raise TimeoutError(f"{len(pending)} calls are unfinished")
                 left = [future for future in pending if future not in done]

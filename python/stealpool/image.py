@@ -1,9 +1,9 @@
 """Built-in kernels on images.
 
 Images are arrays of shape (height, width) or (height, width, channels), dtype uint8 or
-float32, or anything that ``numpy.asarray`` makes one of. The dtype of the result is that
-of the image. Called as they stand, the functions are split over ``executor``; submitted,
-a call runs on one worker.
+float32, or anything that ``numpy.asarray`` makes one of. The dtype of the result is
+that of the image. Called as they stand, the functions are split over ``executor``;
+submitted, a call runs on one worker.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def _checked_image(image: Any, name: str) -> NDArray[Any]:
     array = np.asarray(image)
     if array.dtype not in (np.uint8, np.float32):
         raise TypeError(
-            f"{name}: the image must be uint8 or float32, got {array.dtype}; convert it, "
-            "for example with image.astype(numpy.float32)"
+            f"{name}: the image must be uint8 or float32, got {array.dtype}; convert "
+            "it, for example with image.astype(numpy.float32)"
         )
     if array.ndim not in (2, 3):
         raise ValueError(
@@ -71,10 +71,11 @@ def _checked_out(
 
 
 def _pair(value: Any, name: str, what: str) -> tuple[float, float]:
-    values = tuple(value) if isinstance(value, Sequence) else (value, value)
-    if len(values) != 2:
+    values = tuple(value) if np.ndim(value) == 1 else (value, value)
+    if len(values) != 2 or not all(hasattr(v, "__float__") for v in values):
         raise ValueError(
-            f"{name}: {what} must be one number, or one for each of (y, x), got {value!r}"
+            f"{name}: {what} must be one number, or one for each of (y, x), "
+            f"got {value!r}"
         )
     return float(values[0]), float(values[1])
 
@@ -94,22 +95,28 @@ def _plan_gaussian(
     array = _checked_image(image, name)
     sigmas = _pair(sigma, name, "sigma")
     if not all(math.isfinite(s) and s >= 0 for s in sigmas):
-        raise ValueError(f"{name}: sigma must be finite and not negative, got {sigma!r}")
+        raise ValueError(
+            f"{name}: sigma must be finite and not negative, got {sigma!r}"
+        )
     if not (math.isfinite(truncate) and truncate >= 0):
         raise ValueError(
             f"{name}: truncate must be finite and not negative, got {truncate!r}"
         )
     if mode not in _MODES:
         raise ValueError(f"{name}: mode must be one of {_MODES}, got {mode!r}")
+    if array.dtype == np.uint8 and not 0 <= cval <= 255:
+        raise ValueError(
+            f"{name}: cval must be from 0 to 255 for an image of uint8, got {cval!r}"
+        )
     radii = (-1, -1) if radius is None else _radii(radius, name)
     widest = max(
-        r if r >= 0 else int(truncate * s + 0.5)
+        r if r >= 0 else min(truncate * s + 0.5, 2**62)
         for r, s in zip(radii, sigmas, strict=True)
     )
-    if widest > _MAX_RADIUS:
+    if int(widest) > _MAX_RADIUS:
         raise ValueError(
-            f"{name}: the filter has a radius of {widest} pixels, at most {_MAX_RADIUS} "
-            "are supported; choose a smaller sigma, truncate or radius"
+            f"{name}: the filter has a radius of {int(widest)} pixels, at most "
+            f"{_MAX_RADIUS} are supported; choose a smaller sigma, truncate or radius"
         )
     result = _checked_out(out, array.shape, array, name)
     return _core.plan_gaussian(
@@ -119,7 +126,7 @@ def _plan_gaussian(
 
 def _radii(radius: Any, name: str) -> tuple[int, int]:
     radii = _pair(radius, name, "radius")
-    if not all(r >= 0 and r == int(r) for r in radii):
+    if not all(r >= 0 and r.is_integer() for r in radii):
         raise ValueError(
             f"{name}: radius must be an integer and not negative, got {radius!r}"
         )
@@ -186,7 +193,10 @@ def _gaussian_filter(
         radius=radius,
         out=out,
     )
-    return plan.run(executor if executor is not None else default_executor())
+    result: NDArray[Any] = plan.run(
+        executor if executor is not None else default_executor()
+    )
+    return result
 
 
 def _plan_gray(image: Any, *, out: Any = None, executor: Any = None) -> Any:
@@ -229,7 +239,10 @@ def _rgb_to_gray(
         For another dtype or shape.
     """
     plan = _plan_gray(image, out=out)
-    return plan.run(executor if executor is not None else default_executor())
+    result: NDArray[Any] = plan.run(
+        executor if executor is not None else default_executor()
+    )
+    return result
 
 
 _gaussian_filter.__name__ = _gaussian_filter.__qualname__ = "gaussian_filter"

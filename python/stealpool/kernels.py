@@ -38,31 +38,39 @@ _MAX_POINTS = 2**53
 def _native_integrand(f: Any) -> Any:
     """What _core.plan_integrate() takes, or None for a Python callable."""
     if isinstance(f, Kernel):
-        if f.signature not in ("float64 (float64)", "float64 (float64, void *)"):
+        _, user_data = _core.kernel_address(f)
+        more = "" if user_data is None else ", void *"
+        if f.signature != f"float64 (float64{more})":
             raise ValueError(
                 f"integrate needs a kernel 'double (double)', got {f.name} with the "
-                f"signature {f.signature!r}"
+                f"signature {f.signature!r}; 'double (double, void *)' must come with "
+                "its user data, as a scipy.LowLevelCallable does"
             )
         return f
     if isinstance(f, np.poly1d):
         return _coefficients(f, f.coeffs[::-1])
     if isinstance(f, Polynomial):
-        if tuple(f.domain) != tuple(f.window):
-            f = f.convert(domain=f.window)
-        return _coefficients(f, f.coef)
+        _, scale = f.mapparms()
+        if scale == 0 or not math.isfinite(scale):
+            return None
+        return _coefficients(f, f.coef / scale)
     try:
         name = _MATH.get(f)
     except TypeError:  # not hashable, so not one of them
         name = None
     if name is None and not callable(f):
         raise TypeError(
-            f"cannot integrate {type(f).__name__} {f!r:.60}: expected a function of one "
-            "float, a Kernel 'double (double)', or a NumPy polynomial"
+            f"cannot integrate {type(f).__name__} {f!r:.60}: expected a function of "
+            "one float, a Kernel 'double (double)', or a NumPy polynomial"
         )
     return name
 
 
 def _coefficients(f: Any, coefficients: Any) -> Any:
+    if np.iscomplexobj(coefficients):
+        raise TypeError(f"cannot integrate {f!r:.60}: its coefficients are complex")
+    if np.iscomplexobj(coefficients):
+        raise TypeError(f"cannot integrate {f!r:.60}: its coefficients are complex")
     values = [float(c) for c in np.asarray(coefficients, dtype=float)]
     if len(values) > _MAX_COEFFICIENTS:
         return None  # beyond the native code; f is callable
@@ -72,6 +80,11 @@ def _coefficients(f: Any, coefficients: Any) -> Any:
 def _checked(a: Any, b: Any, n_iter: Any) -> tuple[float, float, int]:
     limits = []
     for name, value in (("a", a), ("b", b)):
+        if not (hasattr(value, "__float__") or hasattr(value, "__index__")):
+            raise TypeError(
+                "the limits of integration must be real numbers, "
+                f"got {name}={value!r:.60}"
+            )
         limit = float(value)
         if not math.isfinite(limit):
             raise ValueError(
@@ -83,7 +96,8 @@ def _checked(a: Any, b: Any, n_iter: Any) -> tuple[float, float, int]:
         n = n_iter.__index__()
     except AttributeError:
         raise TypeError(
-            f"n_iter must be an integer, got {type(n_iter).__name__} {n_iter!r:.60}"
+            f"n_iter must be an integer, got {type(n_iter).__name__} {n_iter!r:.60}; "
+            "pass int(n_iter)"
         ) from None
     if not 1 <= n <= _MAX_POINTS:
         raise ValueError(f"n_iter must be from 1 to 2**53 points, got {n}")
@@ -150,15 +164,23 @@ def _integrate(
     plan = _plan_integrate(f, a, b, n_iter=n_iter)
     if plan is None:
         return _integrate_python(f, *_checked(a, b, n_iter))
-    return plan.run(executor if executor is not None else default_executor())
+    result: float = plan.run(executor if executor is not None else default_executor())
+    return result
 
 
 def _plan_integrate(
     f: Any, a: Any, b: Any, *, n_iter: Any = 1000, executor: Any = None
 ) -> Any:
     native = _native_integrand(f)
-    limits = _checked(a, b, n_iter)
-    return None if native is None else _core.plan_integrate(native, *limits)
+    a, b, n = _checked(a, b, n_iter)
+    if native is None:
+        return None
+    if isinstance(f, Polynomial):
+        # From domain to window, where the coefficients are those of `f`: expanded in
+        # powers of x itself, they would lose digits to cancellation.
+        offset, scale = f.mapparms()
+        a, b = offset + scale * a, offset + scale * b
+    return _core.plan_integrate(native, a, b, n)
 
 
 _integrate.__name__ = _integrate.__qualname__ = "integrate"

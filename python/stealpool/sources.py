@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from _ctypes import CFuncPtr
 from types import ModuleType
 from typing import Any
 
@@ -13,8 +14,9 @@ from .signature import Parameter, Signature, parse
 __all__ = ["kernel"]
 
 _ACCEPTED = (
-    "a ctypes function, a numba @cfunc, a scipy.LowLevelCallable, a PyCapsule, a Cython "
-    "module and the name of its `cdef api` function, or an address with signature="
+    "a ctypes function, a numba @cfunc, a scipy.LowLevelCallable, a PyCapsule, a "
+    "Cython module and the name of its `cdef api` function, or an address with "
+    "signature="
 )
 
 
@@ -76,7 +78,7 @@ def kernel(obj: Any, signature: str | None = None, *, returns: str = "value") ->
         return _from_capsule(
             tuple.__getitem__(obj, 0), None, signature, returns, source=obj
         )
-    if isinstance(obj, ctypes._CFuncPtr):
+    if isinstance(obj, CFuncPtr):
         return _from_ctypes(obj, signature, returns)
     if hasattr(obj, "ctypes") and hasattr(obj, "native_name"):  # numba @cfunc
         return _from_ctypes(obj.ctypes, signature, returns, source=obj, of=obj)
@@ -130,7 +132,7 @@ def _make(
 
 def _capsule_of_module(module: ModuleType, name: str | None) -> tuple[Any, str]:
     table = getattr(module, "__pyx_capi__", {})
-    if name not in table:
+    if name is None or name not in table:
         raise ValueError(
             f"module {module.__name__} exports no C function {name!r}; it exports "
             f"{sorted(table) or 'none'}. Declare it `cdef api ... noexcept nogil` in "
@@ -182,6 +184,8 @@ _POINTEES = {"void", *_CTYPES.values()}
 
 _PYTHON_API = 4  # FUNCFLAG_PYTHONAPI of ctypes: called with the GIL
 
+_WRITEABLE = 0x400  # NPY_ARRAY_WRITEABLE
+
 # Functions of <math.h> whose prototype everybody knows, by number of doubles.
 _LIBM = {
     "acos acosh asin asinh atan atanh cbrt ceil cos cosh erf erfc exp exp2 expm1 fabs "
@@ -198,7 +202,7 @@ def _from_ctypes(
     source: object = None,
     of: Any = None,
 ) -> Kernel:
-    name = getattr(of, "__name__", None) or getattr(function, "__name__", "function")
+    name = str(getattr(of or function, "__name__", "function"))
     if any(
         type(kept).__name__ == "CThunkObject"
         for kept in (function._objects or {}).values()
@@ -241,7 +245,7 @@ def _signature_of_libm(name: str, address: int) -> Signature:
 def _ctypes_result(restype: Any, name: str) -> str:
     if restype is None:
         return "void"
-    scalar = _CTYPES.get(getattr(restype, "_type_", None))
+    scalar = _CTYPES.get(getattr(restype, "_type_", ""))
     if scalar is None:
         raise ValueError(
             f"ctypes function {name!r}: restype {restype!r} is not a number or None"
@@ -251,22 +255,21 @@ def _ctypes_result(restype: Any, name: str) -> str:
 
 def _ctypes_parameter(argtype: Any, name: str) -> Parameter:
     if hasattr(argtype, "_dtype_") and hasattr(argtype, "_flags_"):  # ndpointer
-        flags = argtype._flags_ or ()
-        is_const = bool(flags) and "WRITEABLE" not in flags
+        flags = argtype._flags_ or 0
+        is_const = bool(flags) and not flags & _WRITEABLE
         pointee = argtype._dtype_.name if argtype._dtype_ else "void"
         if pointee in _POINTEES:
             return Parameter("pointer", pointee, is_const)
-    type_ = getattr(argtype, "_type_", None)
-    if isinstance(type_, str):
+    elif isinstance(type_ := getattr(argtype, "_type_", None), str):
         if type_ == "P":
             return Parameter("pointer", "void")
         if type_ in _CTYPES:
             return Parameter(_CTYPES[type_])
     elif isinstance(argtype, type) and issubclass(argtype, ctypes._Pointer):
-        pointee = _CTYPES.get(getattr(type_, "_type_", None))
+        pointee = _CTYPES.get(getattr(type_, "_type_", ""))
         if pointee is not None:
             return Parameter("pointer", pointee)
     raise ValueError(
-        f"ctypes function {name!r}: argument type {argtype!r} is neither a number nor a "
-        "pointer to numbers; pass signature= if it is one in disguise"
+        f"ctypes function {name!r}: argument type {argtype!r} is neither a number nor "
+        "a pointer to numbers; pass signature= if it is one in disguise"
     )

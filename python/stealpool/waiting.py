@@ -11,20 +11,22 @@ import concurrent.futures as cf
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
-from typing import Any
+from typing import Any, TypeVar
 
 from ._core import Completions, all_ours, wait_all
 
 __all__ = ["as_completed", "wait"]
 
+_T = TypeVar("_T")
+
 _CONDITIONS = (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED)
 
 
 def wait(
-    fs: Iterable[cf.Future[Any]],
+    fs: Iterable[cf.Future[_T]],
     timeout: float | None = None,
     return_when: str = ALL_COMPLETED,
-) -> Any:
+) -> cf._base.DoneAndNotDoneFutures[_T]:
     """Wait for futures, as ``concurrent.futures.wait()`` does.
 
     Parameters
@@ -86,8 +88,8 @@ def _wait_any(futures: set[Any], timeout: float | None, return_when: str) -> boo
 
 
 def as_completed(
-    fs: Iterable[cf.Future[Any]], timeout: float | None = None
-) -> Iterator[cf.Future[Any]]:
+    fs: Iterable[cf.Future[_T]], timeout: float | None = None
+) -> Iterator[cf.Future[_T]]:
     """Yield futures as they end, as ``concurrent.futures.as_completed()`` does.
 
     Parameters
@@ -125,7 +127,7 @@ def _as_completed(
             elif not added:
                 ready.append(future)
         n_waiting = total - len(ready) - len(others)
-        del futures, future
+        futures, future = set(), None  # keep no reference
         while ready or n_waiting:
             while ready:
                 yield ready.pop()  # and keep no reference

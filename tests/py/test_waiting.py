@@ -185,6 +185,10 @@ def test_as_completed_yields_each_once(one, cos):
     assert set(completed) == set(futures)
 
 
+def test_as_completed_of_nothing_is_empty():
+    assert list(stealpool.as_completed([])) == []
+
+
 def test_as_completed_yields_cancelled_ones(one, gate, cos):
     running, queued = one.submit(gate.kernel, gate.key), one.submit(cos, 0.0)
     completed = stealpool.as_completed([running, queued])

@@ -1,0 +1,73 @@
+"""What a user's type checker sees: checked by tests/py/test_types.py, never run."""
+
+import math
+from concurrent.futures import Executor as AnyExecutor
+from typing import assert_type
+
+import numpy as np
+import stealpool
+from numpy.typing import NDArray
+from stealpool import Executor, Future, Kernel, as_completed, kernel, wait
+from stealpool.image import gaussian_filter, rgb_to_gray
+from stealpool.kernels import integrate
+
+
+def area(width: float, height: float = 1.0) -> float:
+    return width * height
+
+
+def submitting(executor: Executor) -> None:
+    assert_type(executor.submit(area, 2.0), Future[float])
+    assert_type(executor.submit(area, 2.0, height=3.0).result(), float)
+    assert_type(executor.submit(area, 2.0).exception(), BaseException | None)
+    executor.submit(area, "2")  # type: ignore[arg-type]
+    executor.submit(area, 2.0, depth=3.0)  # type: ignore[call-arg]
+
+
+def mapping(executor: Executor) -> list[float]:
+    return list(executor.map(area, [1.0, 2.0], [3.0, 4.0], ordered=False))
+
+
+def waiting(executor: Executor) -> float:
+    futures = [executor.submit(area, float(width)) for width in range(10)]
+    done, not_done = wait(futures, timeout=1.0, return_when=stealpool.FIRST_COMPLETED)
+    left = wait(not_done).done
+    return sum(future.result() for future in as_completed([*done, *left]))
+
+
+def with_kernels(executor: Executor, cos: Kernel) -> str:
+    futures = executor.submit_many(cos, np.zeros(3))
+    values = [future.result() for future in futures]
+    values += [executor.submit(cos, 0.0).result(), cos(0.0)]
+    half = kernel(cos, returns="value")
+    return half.name + half.signature
+
+
+def with_built_in_kernels(executor: Executor) -> None:
+    assert_type(integrate(math.cos, 0, 1, n_iter=10, executor=executor), float)
+    assert_type(executor.submit(integrate, math.cos, 0.0, 1.0), Future[float])
+    integrate(math.cos, "0", 1)  # type: ignore[arg-type]
+
+
+def with_images(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    gray: NDArray[np.uint8] = rgb_to_gray(image)
+    blurred: NDArray[np.uint8] = gaussian_filter(gray, (1.0, 2.0), mode="nearest")
+    return blurred
+
+
+def any_executor(executor: AnyExecutor) -> float:
+    return executor.submit(area, 2.0).result()
+
+
+def main() -> None:
+    with Executor(4, thread_name_prefix="typed") as executor:
+        submitting(executor)
+        any_executor(executor)
+        executor.submit(area, 1.0).add_done_callback(lambda future: None)
+        counters = executor.stats()
+        print(counters["executed"])
+    try:
+        assert_type(stealpool.default_executor(), Executor)
+    except stealpool.KernelError as error:
+        print(error.kernel, error.code, error.message)
+    stealpool.show_config()
