@@ -114,7 +114,9 @@ def asan(tests):
 def lint(ctx, fix):
     """Formatters, linters, types, and the architecture tests; all of them."""
     c_files = tree(*(f"{top}/**/*.[ch]" for top in ("csrc", "pyx", "tests", "bench")))
-    cython_files = tree("pyx/*.px[dix]", "pyx/*.pyx", "python/**/*.pxd")
+    cython_files = tree(
+        "pyx/*.px[dix]", "pyx/*.pyx", "python/**/*.pxd", "tests/examples/**/*.pyx"
+    )
     meson_files = tree("meson.build", "meson.options", "*/**/meson.build")
     commands = [
         ["clang-format", *(["-i"] if fix else ["--dry-run", "-Werror"]), *c_files],

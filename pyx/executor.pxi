@@ -9,7 +9,7 @@ cdef class ExecutorBase:
     """The first base of Executor."""
 
     cdef Home home
-    cdef readonly object _shutdown_reason  # None while open, then the message of submit()
+    cdef readonly object _shutdown_reason  # None while open, then submit()'s message
     cdef object __weakref__
 
     def __cinit__(self, *args, **kwargs):

@@ -559,8 +559,8 @@ cdef sp_status wait_cells(
 
     The GIL is taken back once, and once for each signal: a handler that runs in this
     thread ends the sleep. Between the last look for signals and falling asleep one may
-    go unnoticed, as in CPython's own locks; sleeping in slices would close that gap, and
-    cost a timer, which is a quarter of a round trip.
+    go unnoticed, as in CPython's own locks. Sleeping in slices would close that gap,
+    but a timer costs a quarter of a round trip.
     """
     cdef int64_t deadline_ns = 0
     cdef sp_status status = SP_OK

@@ -142,7 +142,9 @@ cdef class Kernel(Job):
             if parameter.type == T_BOUND:
                 cell.words[parameter.word].pointer = self.bound
                 continue
-            self.convert(&cell.words[parameter.word], parameter, args[given], given, pins)
+            self.convert(
+                &cell.words[parameter.word], parameter, args[given], given, pins
+            )
             given += 1
         return 0
 

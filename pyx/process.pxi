@@ -43,7 +43,7 @@ def is_capsule(obj):
 
 
 def shut_down_pools():
-    """At exit, after all executors: what was queued by those that are gone runs, too."""
+    """At exit, after all executors: what those that are gone have queued runs, too."""
     for home in list(homes):
         await_group((<Home>home).home, -1)
         (<Home>home).pool.shut_down()

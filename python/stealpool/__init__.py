@@ -24,11 +24,11 @@ from .waiting import as_completed, wait
 
 __all__ = [
     "ALL_COMPLETED",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
     "BrokenThreadPool",
     "CancelledError",
     "Executor",
-    "FIRST_COMPLETED",
-    "FIRST_EXCEPTION",
     "Future",
     "InvalidStateError",
     "Kernel",

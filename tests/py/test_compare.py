@@ -8,7 +8,6 @@ import sys
 
 import numpy as np
 import pytest
-
 import stealpool
 import stealpool.kernels
 from stealpool import _peers

@@ -4,7 +4,6 @@ import math
 import threading
 
 import pytest
-
 import stealpool
 from stealpool import _peers
 
@@ -17,7 +16,7 @@ def test_integrate_is_the_rectangle_rule():
 
 
 def test_integrate_refuses_other_functions():
-    with pytest.raises(ValueError, match="compiled for math.cos"):
+    with pytest.raises(ValueError, match=r"compiled for math\.cos"):
         _peers.integrate(math.sin, 0.0, 1.0, n_iter=10)
 
 

@@ -9,9 +9,7 @@ from typing import Any
 __all__ = ["integrate", "integrate_in_jobs"]
 
 
-def integrate(
-    f: Callable[[float], float], a: float, b: float, *, n_iter: int
-) -> float:
+def integrate(f: Callable[[float], float], a: float, b: float, *, n_iter: int) -> float:
     """The left rectangle rule in pure Python."""
     step = (b - a) / n_iter
     total = 0.0
@@ -39,4 +37,5 @@ def integrate_in_jobs(
         )
         for i in range(n_jobs)
     ]
-    return sum(future.result() for future in as_completed(futures))
+    total: float = sum(future.result() for future in as_completed(futures))
+    return total
