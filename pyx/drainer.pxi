@@ -29,6 +29,8 @@ cdef int start_drainer() except -1:
     if drainer is not None or drainer_stops:
         return 0
     thread = _Thread(target=drain_until_stopped, name="stealpool-drainer", daemon=True)
+    if drainer is not None:  # another thread was quicker
+        return 0
     drainer = thread
     try:
         thread.start()

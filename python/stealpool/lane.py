@@ -133,7 +133,8 @@ class Lane:
         if timeout is not None:
             timeout = min(max(timeout, 0), threading.TIMEOUT_MAX)
         for thread in list(self.threads):
-            if thread is not threading.current_thread() and thread.ident is not None:
+            # One that is not alive yet ends by itself: nothing is left to run.
+            if thread is not threading.current_thread() and thread.is_alive():
                 thread.join(timeout)
 
     def run(self) -> None:
@@ -167,7 +168,7 @@ def join_all() -> None:
     for _, queue in items:
         queue.put(None)
     for thread, _ in items:
-        if thread.ident is not None:
+        if thread.is_alive():
             thread.join()
 
 

@@ -94,7 +94,7 @@ def _numba(in_jobs: Any, threads: Any) -> Callable[[], float] | None:
     except ImportError:
         return None
 
-    @njit(nogil=True, fastmath=True)
+    @njit(nogil=True, fastmath=True)  # type: ignore[untyped-decorator, unused-ignore]
     def loop(a: float, step: float, n: int) -> float:
         total = 0.0
         for i in range(n):
