@@ -7,8 +7,9 @@
 #define SP__TEXT_OF(x) #x
 #define SP__TEXT(x) SP__TEXT_OF(x)
 
-#define SP_VERSION \
-    SP__TEXT(SP_VERSION_MAJOR) "." SP__TEXT(SP_VERSION_MINOR) "." SP__TEXT(SP_VERSION_PATCH)
+#define SP_VERSION             \
+    SP__TEXT(SP_VERSION_MAJOR) \
+    "." SP__TEXT(SP_VERSION_MINOR) "." SP__TEXT(SP_VERSION_PATCH)
 
 #ifdef __clang__
 #define SP_COMPILER "clang " __clang_version__

@@ -118,10 +118,7 @@ cdef class FutureBase:
     # --------------------------------------------------------- the public methods
 
     def __repr__(self):
-        peek(self)
-        cdef str words = STATE_NAMES[<int>self.state].lower()
-        if self.state == PENDING and self.running():
-            words = "running"
+        cdef str words = self._state.partition("_")[0].lower()
         if self.state == FINISHED:
             what = "raised" if self.is_error else "returned"
             words += f" {what} {type(self.value).__name__}"

@@ -453,9 +453,9 @@ int sp_parallel_for(sp_pool *pool, intptr_t begin, intptr_t end, intptr_t grain,
  *
  * @return as sp_parallel_for(); or SP_ENOMEM.
  */
-int sp_parallel_reduce(sp_pool *pool, intptr_t begin, intptr_t end,
-                       intptr_t grain, sp_reduce_fn body, sp_combine_fn combine,
-                       void *result, size_t size, void *user);
+int sp_parallel_reduce(sp_pool *pool, intptr_t begin, intptr_t end, intptr_t grain,
+                       sp_reduce_fn body, sp_combine_fn combine, void *result,
+                       size_t size, void *user);
 
 #define SP_REDUCE_PIECES 1024
 

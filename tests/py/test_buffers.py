@@ -180,7 +180,9 @@ def test_buffers_outlive_their_executor(gate):
 
 
 def test_address_of_a_pinned_array_does_not_change(one, compile_c):
-    library = compile_c("#include <stdint.h>\nintptr_t at(void *p) { return (intptr_t)p; }")
+    library = compile_c(
+        "#include <stdint.h>\nintptr_t at(void *p) { return (intptr_t)p; }"
+    )
     at = stealpool.kernel(library.at, "intptr_t (void *)")
     arrays = [np.zeros(n, np.uint8) for n in range(100)]
     futures = one.submit_many(at, [(array,) for array in arrays])
@@ -194,6 +196,8 @@ def test_readers_may_share_an_array(make_executor, first_byte):
 
 
 def test_ctypes_memory_is_kept(one, first_byte):
-    futures = [one.submit(first_byte, (ctypes.c_uint8 * 100)(i % 256)) for i in range(999)]
+    futures = [
+        one.submit(first_byte, (ctypes.c_uint8 * 100)(i % 256)) for i in range(999)
+    ]
     gc.collect()
     assert [future.result() for future in futures] == [i % 256 for i in range(999)]

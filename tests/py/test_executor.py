@@ -34,7 +34,9 @@ def one(make_executor):
 @pytest.mark.parametrize("name", ["max_workers", "native_workers"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_numbers_of_workers_below_one_are_refused(name, value):
-    with pytest.raises(ValueError, match=f"{name} must be greater than 0, got {value};"):
+    with pytest.raises(
+        ValueError, match=f"{name} must be greater than 0, got {value};"
+    ):
         stealpool.Executor(**{name: value})
 
 
@@ -203,7 +205,7 @@ def test_conversion_of_an_argument_may_shut_the_executor_down(one, cos):
 
 
 def test_submitted_and_completed_are_counted(one, cos):
-    stealpool.wait(one.submit_many(cos, [0.0] * 10) + [one.submit(abs, 1)])
+    stealpool.wait([*one.submit_many(cos, [0.0] * 10), one.submit(abs, 1)])
     one.shutdown()
     stats = one.stats()
     assert (stats["submitted"], stats["completed"], stats["unfinished"]) == (11, 11, 0)
@@ -272,7 +274,9 @@ def test_submit_many_refuses_arrays_of_three_dimensions(one, cos):
 
 def test_submit_many_after_shutdown_is_refused(one, cos):
     one.shutdown()
-    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+    with pytest.raises(
+        RuntimeError, match="cannot schedule new futures after shutdown"
+    ):
         one.submit_many(cos, [1.0])
 
 
@@ -400,7 +404,7 @@ def test_map_does_not_keep_its_executor():
 
 
 @pytest.mark.parametrize(
-    "options, error, message",
+    ("options", "error", "message"),
     [
         ({"chunksize": 0}, ValueError, "chunksize must be at least 1, got 0"),
         ({"buffersize": 0}, ValueError, "buffersize must be None or > 0"),
@@ -419,7 +423,9 @@ def test_map_refuses_bad_options(one, options, error, message):
 @pytest.mark.parametrize("native", [True, False])
 def test_submit_after_shutdown_is_refused(one, cos, native):
     one.shutdown()
-    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+    with pytest.raises(
+        RuntimeError, match="cannot schedule new futures after shutdown"
+    ):
         one.submit(cos if native else abs, 1.0)
 
 
@@ -476,7 +482,9 @@ def test_shutdown_with_cancel_futures_cancels_what_is_queued(one, gate, cos, unt
 def test_shutdown_with_a_timeout_names_what_is_unfinished(one, gate, native):
     event = threading.Event()
     future = one.submit(*((gate.kernel, gate.key) if native else (event.wait, 60)))
-    with pytest.raises(stealpool.TimeoutError, match="1 calls are unfinished after 0.01"):
+    with pytest.raises(
+        stealpool.TimeoutError, match="1 calls are unfinished after 0.01"
+    ):
         one.shutdown(timeout=0.01)
     gate.open()
     event.set()

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures as cf
+import contextlib
 import copy
 import ctypes
 import gc
@@ -42,7 +43,7 @@ def test_future_is_a_real_subclass(one, cos):
     assert issubclass(stealpool.Future, cf.Future)
 
 
-@pytest.mark.parametrize("fn, argument", [("cos", 0.0), (abs, -1.0)])
+@pytest.mark.parametrize(("fn", "argument"), [("cos", 0.0), (abs, -1.0)])
 def test_nobody_makes_a_condition_unasked(one, cos, fn, argument, monkeypatch):
     def refuse():
         raise AssertionError("made a Condition")
@@ -566,10 +567,8 @@ def test_exception_leaves_no_cycle(one):
         raise ValueError
 
     def use(thing):
-        try:
+        with contextlib.suppress(ValueError):
             one.submit(fail, thing).result()
-        except ValueError:
-            pass
 
     gc.collect()
     gc.disable()

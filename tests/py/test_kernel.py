@@ -58,13 +58,13 @@ def run(request, make_executor):
     return {
         "call": lambda kernel, *args: kernel(*args),
         "submit": lambda kernel, *args: executor.submit(kernel, *args).result(60),
-        "submit_many": lambda kernel, *args: (
-            executor.submit_many(kernel, [args])[0].result(60)
-        ),
+        "submit_many": lambda kernel, *args: executor.submit_many(kernel, [args])[
+            0
+        ].result(60),
     }[request.param]
 
 
-# ------------------------------------------------------------------ where they come from
+# ----------------------------------------------------------------- where they come from
 
 
 def test_ctypes_function_says_its_signature(library, run):
@@ -82,7 +82,9 @@ def test_function_of_libm_is_known(run):
 
 def test_function_of_the_same_name_as_one_of_libm_is_not_taken_for_it(compile_c):
     library = compile_c("int tgamma(int x) { return x; }")
-    with pytest.raises(TypeError, match="'tgamma' does not say what it takes: set tgam"):
+    with pytest.raises(
+        TypeError, match="'tgamma' does not say what it takes: set tgam"
+    ):
         kernel(library.tgamma)
 
 
@@ -92,7 +94,7 @@ def test_ctypes_function_without_types_is_refused(library):
 
 
 @pytest.mark.parametrize(
-    "argtypes, signature",
+    ("argtypes", "signature"),
     [
         ([ctypes.c_int, ctypes.c_double], "int32 (int32, float64)"),
         ([ctypes.c_bool, ctypes.c_byte, ctypes.c_ubyte], "int32 (bool, int8, uint8)"),
@@ -178,7 +180,9 @@ def test_impossible_address_is_refused(address):
         kernel(address, "double (double)")
 
 
-@pytest.mark.parametrize("thing", [math.cos, lambda x: x, "cos", 1.5, None, (), (1,), []])
+@pytest.mark.parametrize(
+    "thing", [math.cos, lambda x: x, "cos", 1.5, None, (), (1,), []]
+)
 def test_other_things_are_refused_with_what_is_accepted(thing):
     with pytest.raises(TypeError, match=r"cannot make a kernel of .*LowLevelCallable"):
         kernel(thing)
@@ -197,13 +201,17 @@ def test_unknown_signature_is_refused(library):
 
 
 def test_unknown_meaning_of_the_result_is_refused(library):
-    with pytest.raises(ValueError, match="returns must be 'value' or 'status', got 'x'"):
+    with pytest.raises(
+        ValueError, match="returns must be 'value' or 'status', got 'x'"
+    ):
         kernel(library.half, "double (double)", returns="x")
 
 
 @pytest.mark.parametrize("returns", ["void", "double", "unsigned", "int8_t", "int64_t"])
 def test_status_is_an_int(library, returns):
-    with pytest.raises(ValueError, match=r"kernel status returns .*; a status is an int"):
+    with pytest.raises(
+        ValueError, match=r"kernel status returns .*; a status is an int"
+    ):
         kernel(library.status, f"{returns} (int)", returns="status")
 
 
@@ -259,7 +267,9 @@ def test_capsule_of_something_else_is_refused(library):
 
 
 def test_module_without_that_function_is_refused():
-    with pytest.raises(ValueError, match="math exports no C function 'cos'; it exp.*none"):
+    with pytest.raises(
+        ValueError, match="math exports no C function 'cos'; it exp.*none"
+    ):
         kernel(math, "cos")
     with pytest.raises(ValueError, match="exports no C function 'moon'.*'spawn'"):
         kernel(_core, "moon")
@@ -339,7 +349,9 @@ def test_integers_beyond_the_limits_are_refused(library, run, type_):
 @pytest.mark.parametrize("value", [1.0, "1", None, b"1", [1]])
 def test_what_is_no_integer_is_refused(library, run, value):
     same = kernel(library.same_int32, "int (int)")
-    with pytest.raises(TypeError, match=r"argument 1 must be an integer \(int32\), got"):
+    with pytest.raises(
+        TypeError, match=r"argument 1 must be an integer \(int32\), got"
+    ):
         run(same, value)
 
 
@@ -400,7 +412,7 @@ def test_void_kernel_returns_none(library, run):
     assert run(kernel(library.nothing, "void (void)")) is None
 
 
-# ------------------------------------------------------------------------- many arguments
+# ----------------------------------------------------------------------- many arguments
 
 MIXED_TYPES = {
     "int": ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"],
@@ -443,7 +455,9 @@ def test_integers_and_doubles_in_any_order(mixed, run):
         assert run(made, *args) == expected, (name, types, args)
 
 
-@pytest.mark.parametrize("types", [["double"] * 9, ["int"] * 13, ["double", "int"] * 11])
+@pytest.mark.parametrize(
+    "types", [["double"] * 9, ["int"] * 13, ["double", "int"] * 11]
+)
 def test_too_many_parameters_are_refused(library, types):
     with pytest.raises(ValueError, match="at most"):
         kernel(library.half, f"double ({', '.join(types)})")
@@ -488,8 +502,19 @@ def test_any_buffer_of_the_dtype_will_do(total, run):
 
 @pytest.mark.parametrize(
     "dtype",
-    ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
-    + ["float32", "float64"],
+    [
+        "bool",
+        "int8",
+        "uint8",
+        "int16",
+        "uint16",
+        "int32",
+        "uint32",
+        "int64",
+        "uint64",
+        "float32",
+        "float64",
+    ],
 )
 def test_every_dtype_has_its_pointer(library, dtype):
     address = kernel(library.address, f"intptr_t ({dtype} *)")
@@ -530,11 +555,18 @@ def test_struct_with_a_field_named_o_holds_no_objects(library, run):
 
 @pytest.mark.parametrize(
     "array",
-    [np.zeros(6)[::2], np.zeros((2, 3)).T, np.zeros(3)[::-1], np.zeros((2, 3), order="F")],
+    [
+        np.zeros(6)[::2],
+        np.zeros((2, 3)).T,
+        np.zeros(3)[::-1],
+        np.zeros((2, 3), order="F"),
+    ],
     ids=["step", "transposed", "reversed", "fortran"],
 )
 def test_array_that_is_not_contiguous_is_refused(total, run, array):
-    with pytest.raises(ValueError, match=r"argument 1 must be C-contiguous.*ascontiguous"):
+    with pytest.raises(
+        ValueError, match=r"argument 1 must be C-contiguous.*ascontiguous"
+    ):
         run(total, array, 3)
 
 

@@ -8,7 +8,6 @@ STRESS multiplies the rounds; SEED repeats one.
 import asyncio
 import collections
 import concurrent.futures as cf
-import ctypes
 import gc
 import os
 import random
@@ -166,7 +165,7 @@ def test_callback_added_in_the_race_with_the_end_is_called_once(rng, identity, u
             if rng.random() < 0.2:
                 future.cancel()
         until(lambda: sum(calls.values()) >= 300)
-    assert calls == {i: 1 for i in range(300)}
+    assert calls == dict.fromkeys(range(300), 1)
 
 
 def test_timeouts_racing_with_the_end_lose_no_result(rng, identity):
@@ -283,7 +282,10 @@ def test_nothing_is_left_after_executors_come_and_go(rng, identity, add_one, unt
     for _ in range(10):
         executor = stealpool.Executor(rng.choice([1, 2, None]))
         homes.append(weakref.ref(executor))
-        futures = [executor.submit(identity, 1.0), executor.submit(add_one, numbers, 1.0)]
+        futures = [
+            executor.submit(identity, 1.0),
+            executor.submit(add_one, numbers, 1.0),
+        ]
         futures += executor.submit_many(identity, [1.0] * rng.randrange(50))
         futures.append(executor.submit(abs, 1.0))
         if rng.random() < 0.5:
@@ -373,7 +375,9 @@ class Lockstep(RuleBasedStateMachine):
     def wait(self, wait_for):
         if not all(pair[0].done() for pair in self.futures):
             for wait in (cf.wait, stealpool.wait):
-                self.observe(lambda which, wait=wait: self.indices(wait, which, wait_for))
+                self.observe(
+                    lambda which, wait=wait: self.indices(wait, which, wait_for)
+                )
 
     def indices(self, wait, which, wait_for):
         futures = [pair[which] for pair in self.futures]

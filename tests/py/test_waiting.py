@@ -52,7 +52,10 @@ def test_wait_takes_any_iterable(one, cos):
 
 def test_wait_returns_at_the_first_that_ends(make_executor, gate):
     executor, event = make_executor(2), threading.Event()
-    slow, quick = executor.submit(event.wait, 60), executor.submit(gate.kernel, gate.key)
+    slow, quick = (
+        executor.submit(event.wait, 60),
+        executor.submit(gate.kernel, gate.key),
+    )
     threading.Timer(0.01, gate.open).start()
     done, not_done = stealpool.wait([slow, quick], 60, FIRST_COMPLETED)
     assert (done, not_done) == ({quick}, {slow})
@@ -115,7 +118,12 @@ def test_wait_mixes_executors(one, cos, when):
     users = stealpool.Future()
     users.set_exception(KeyError())
     with cf.ThreadPoolExecutor(1) as other:
-        futures = {other.submit(abs, 1), one.submit(cos, 0.0), one.submit(abs, 1), users}
+        futures = {
+            other.submit(abs, 1),
+            one.submit(cos, 0.0),
+            one.submit(abs, 1),
+            users,
+        }
         done, not_done = stealpool.wait(futures, 60, when)
         assert done
         assert done | not_done == futures
