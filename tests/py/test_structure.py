@@ -69,9 +69,9 @@ def includes_point_down(tree):
 
 
 @rule
-def only_pystate_includes_python(tree):
+def no_c_file_includes_python(tree):
     for path in files(tree, "csrc/**/*.[ch]", "pyx/*.[ch]", "tests/c/*.[ch]"):
-        if path.stem != "pystate" and "Python.h" in includes(path):
+        if "Python.h" in includes(path):
             yield f"{path}: includes Python.h"
 
 
@@ -259,7 +259,7 @@ def suppressions_have_reasons(tree):
 
 PLANTED = {
     includes_point_down: ("csrc/base/status.c", '#include "sched/pool.h"\n'),
-    only_pystate_includes_python: ("csrc/par/reduce.c", "#include <Python.h>\n"),
+    no_c_file_includes_python: ("csrc/par/reduce.c", "#include <Python.h>\n"),
     only_atomics_h_includes_stdatomic: ("csrc/x/y.h", "# include <stdatomic.h>\n"),
     nothing_is_published_by_fences: ("csrc/x/y.c", "atomic_thread_fence(order);\n"),
     pxd_mirrors_the_headers: ("pyx/stealpool_c.pxd", "    int sp_moon(int) nogil\n"),
