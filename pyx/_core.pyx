@@ -61,7 +61,6 @@ from concurrent.futures import TimeoutError as _TimeoutError
 from concurrent.futures.thread import BrokenThreadPool
 from functools import update_wrapper as _update_wrapper
 from operator import index as _index
-from queue import Empty as _Empty
 from re import sub as _sub
 from threading import Condition as _Condition
 from threading import Thread as _Thread

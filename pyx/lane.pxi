@@ -50,10 +50,22 @@ def run_callables(queue, idle):
         future = None  # not while waiting for the next
         try:
             future = try_to_take()
-        except _Empty:
-            idle.put(None)
-            future = take()
+        except BaseException:  # Empty, or no memory to say so
+            future = wait_for_next(take, idle)
     queue.put(None)  # the next thread must end, too
+
+
+cdef object wait_for_next(take, idle):
+    """Take the next future; a thread may not end while there is no memory."""
+    try:
+        idle.put(None)
+    except MemoryError:
+        pass  # it does not count as idle, then
+    while True:
+        try:
+            return take()
+        except MemoryError:
+            pass
 
 
 cdef int end_callable(FutureBase future, sp_cell *cell) except -1:

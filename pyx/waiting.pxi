@@ -81,16 +81,18 @@ cdef class Completions:
     """
 
     cdef sp_completion *queue
-    cdef dict armed  # cell address -> future, of those not yet seen to end
+    cdef set armed         # futures that were not seen to end
+    cdef size_t n_tickets  # theirs, in the queue or still to come
     cdef bint has_callables
 
     def __cinit__(self):
+        self.armed = set()
         raise_status(sp_completion_create(&self.queue, NULL, NULL))
-        self.armed = {}
 
     def __dealloc__(self):
-        self.close()
-        sp_completion_free(self.queue)
+        if self.queue != NULL:
+            self.close()
+            sp_completion_free(self.queue)
 
     def add(self, FutureBase future):
         """Have the future report here.
@@ -103,16 +105,21 @@ cdef class Completions:
         cdef sp_cell *cell = borrow(future)
         if cell == NULL:
             return False
-        self.has_callables |= not is_native(cell)
-        cdef sp_status status = sp_task_notify(&cell.task, WAITER_TICKET, self.queue)
-        sp_task_unref(&cell.task)
+        cdef sp_status status = SP_ENOMEM
+        try:
+            self.armed.add(future)  # first, for want of memory comes too late then
+            self.has_callables |= not is_native(cell)
+            status = sp_task_notify(&cell.task, WAITER_TICKET, self.queue)
+        finally:
+            sp_task_unref(&cell.task)
+        if status == SP_OK:
+            self.n_tickets += 1
+            return True
+        self.armed.discard(future)
         if status == SP_EBUSY:
             return None
-        if status == SP_EDONE:
-            get_ready(future)
-            return False
-        self.armed[<uintptr_t>cell] = future
-        return True
+        get_ready(future)
+        return False
 
     def next_batch(self, timeout):
         """The futures that have ended since the last call; waits for the first.
@@ -127,7 +134,7 @@ cdef class Completions:
             deadline_ns = now_ns() + left_ns
         batch = self.take()
         while not batch and self.armed and left_ns != 0:
-            future = next(iter(self.armed.values()))
+            future = next(iter(self.armed))
             if future.home.home.is_stale:
                 check_stale(&future.cell, future.cell != NULL)
             if not self.run_one_on_lane():
@@ -148,7 +155,7 @@ cdef class Completions:
         cdef bint was_run = False
         if not self.has_callables or getattr(lane_threads, "home", None) is None:
             return False
-        for future in list(self.armed.values()):
+        for future in list(self.armed):
             cell = borrow(future)
             if cell == NULL:
                 continue
@@ -162,17 +169,24 @@ cdef class Completions:
 
     cdef list take(self):
         cdef list batch = []
+        cdef object first = None
         cdef sp_ticket *ticket = sp_completion_drain(self.queue)
         cdef sp_task *task
         cdef FutureBase future
         while ticket != NULL:
             task = sp_ticket_task(ticket)
             ticket = sp_ticket_next(ticket)
-            future = self.armed.pop(<uintptr_t>task, None)
+            self.n_tickets -= 1
+            future = <FutureBase>sp_cell_of(task).future  # which `armed` keeps
             sp_task_unref(task)
-            if future is not None:
+            self.armed.discard(future)
+            try:
                 get_ready(future)
                 batch.append(future)
+            except BaseException as error:  # no memory; the others are taken first
+                first = error
+        if first is not None:
+            raise first
         if batch:
             drain_reclaimed()
         return batch
@@ -181,14 +195,23 @@ cdef class Completions:
         """Report no more. Called at the latest when the object dies."""
         cdef FutureBase future
         cdef sp_cell *cell
-        cdef dict left = {}
-        for address, future in self.armed.items():
-            # The queue's ticket has a reference, so the cell is still there.
-            cell = <sp_cell *><uintptr_t>address
-            if sp_task_unnotify(&cell.task, WAITER_TICKET) == SP_EDONE:
-                left[address] = future  # in the queue, or being put there
-        self.armed = left
-        while self.armed:
+        cdef sp_ticket *ticket
+        cdef sp_task *task
+        for future in self.armed:
+            cell = borrow(future)
+            if cell == NULL:
+                continue
+            if sp_task_unnotify(&cell.task, WAITER_TICKET) == SP_OK:
+                self.n_tickets -= 1
+            sp_task_unref(&cell.task)
+        # The other tickets are in the queue, or are being put there.
+        while self.n_tickets > 0:
             with nogil:
                 sp_completion_wait(self.queue, -1)
-            self.take()
+            ticket = sp_completion_drain(self.queue)
+            while ticket != NULL:
+                task = sp_ticket_task(ticket)
+                ticket = sp_ticket_next(ticket)
+                self.n_tickets -= 1
+                sp_task_unref(task)
+        self.armed.clear()
