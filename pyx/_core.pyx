@@ -55,6 +55,7 @@ from stealpool_c cimport *
 import concurrent.futures as _cf
 import sys as _sys
 import sysconfig as _sysconfig
+from collections import deque as _deque
 from concurrent.futures import CancelledError as _CancelledError
 from concurrent.futures import Future as _StdFuture
 from concurrent.futures import TimeoutError as _TimeoutError

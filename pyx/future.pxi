@@ -497,7 +497,41 @@ cdef int tell(object waiter, FutureBase future) except -1:
     return 0
 
 
+# How deep callbacks may nest: each that adds a callback to a future that has ended
+# calls it there and then, as the standard library does. Deeper ones are called when
+# the outermost has returned, so that a chain of any length ends.
+cdef int MAX_NESTING = 50
+cdef object nesting = _thread_local()
+
+
 cdef int call_back(FutureBase future, object fn) except -1:
+    cdef int depth = getattr(nesting, "depth", 0)
+    if depth == MAX_NESTING:
+        nesting.deferred.append((future, fn))
+        return 0
+    if depth == 0:
+        nesting.deferred = _deque()
+    nesting.depth = depth + 1
+    try:
+        call_and_log(future, fn)
+    finally:
+        if depth == 0:
+            call_deferred(nesting.deferred)
+        nesting.depth = depth
+    return 0
+
+
+cdef int call_deferred(object deferred) except -1:
+    while deferred:
+        future, fn = deferred.popleft()
+        try:
+            call_and_log(<FutureBase>future, fn)
+        except BaseException as error:
+            report_unraisable(error, future)
+    return 0
+
+
+cdef int call_and_log(FutureBase future, object fn) except -1:
     try:
         fn(future)
     except Exception:

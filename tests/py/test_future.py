@@ -404,25 +404,34 @@ def test_callback_may_add_a_callback_submit_and_wait(one, gate, cos):
     assert calls == [1.0]
 
 
-def test_chain_of_callbacks_does_not_grow_the_stack(one, cos):
+@pytest.mark.parametrize("ended", [True, False])
+def test_chain_of_callbacks_does_not_grow_the_stack(one, cos, ended):
     over, left = threading.Event(), [10_000]
 
     def again(_):
         left[0] -= 1
         if left[0]:
-            one.submit(cos, 0.0).add_done_callback(again)
+            future = one.submit(cos, 0.0)
+            if ended:  # then it calls back at once, within this callback
+                future.result()
+            future.add_done_callback(again)
         else:
             over.set()
 
-    # A future that has ended already calls back at once, within the callback: the
-    # gap between submit and add_done_callback decides, so the chain is of both kinds.
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(100_000)
-    try:
-        one.submit(cos, 0.0).add_done_callback(again)
-        assert over.wait(60)
-    finally:
-        sys.setrecursionlimit(limit)
+    one.submit(cos, 0.0).add_done_callback(again)
+    assert over.wait(60)
+
+
+def test_callback_of_an_ended_future_is_called_at_once(one, cos):
+    future, calls = one.submit(cos, 0.0), []
+    future.result()
+
+    def outer(_):
+        future.add_done_callback(lambda _: calls.append("inner"))
+        calls.append("outer")
+
+    future.add_done_callback(outer)
+    assert calls == ["inner", "outer"]
 
 
 def test_first_callbacks_of_two_threads_are_both_called(one, gate, cos):
