@@ -10,8 +10,10 @@ kernel      a C function, its arguments, its result
 home        an executor's pool, group and counters
 drainer     ended tasks that nobody waits for
 future      the Future
+outcome     how it comes by its result
+observers   who must hear of it
 lane        running a Python callable
-waiting     for many futures
+waiting     for one future, for many
 executor    submit, submit_many
 plans       the built-in kernels
 process     facts, fork, exit
@@ -105,6 +107,8 @@ include "kernel.pxi"
 include "home.pxi"
 include "drainer.pxi"
 include "future.pxi"
+include "outcome.pxi"
+include "observers.pxi"
 include "lane.pxi"
 include "waiting.pxi"
 include "executor.pxi"

@@ -1,4 +1,94 @@
-# Waiting for many futures; the policy is in python/stealpool/waiting.py.
+# Waiting for one Future and for many; the policy is in python/stealpool/waiting.py.
+
+
+cdef int64_t ns_of(object timeout) except? -2:
+    """A timeout in seconds as nanoseconds; -1 = for ever."""
+    if timeout is None:
+        return -1
+    cdef double seconds = timeout
+    if seconds != seconds:
+        raise ValueError("timeout must be a number of seconds or None, got nan")
+    if seconds <= 0:
+        return 0
+    if seconds > 9.0e9:  # 285 years
+        return -1
+    return <int64_t>(seconds * 1e9)
+
+
+cdef bint may_spin = True  # False with one CPU: what we wait for needs it
+
+
+cdef int await_end(FutureBase future, object timeout) except -1:
+    """Wait until the future is ready, or raise TimeoutError."""
+    cdef int64_t left_ns = ns_of(timeout)
+    cdef sp_cell *cell = borrow(future)
+    if cell == NULL:
+        return 0
+    try:
+        if sp_task_phase(&cell.task) < SP_DONE:
+            if not is_native(cell):
+                if left_ns != 0:
+                    run_if_on_lane(future, cell)
+            elif may_spin and left_ns != 0:
+                # With the GIL in hand: getting it back next to a busy Python thread
+                # takes a whole switch interval.
+                sp_cell_spin(cell, future.home.pool.pool)
+        if wait_cells(&cell, 1, left_ns, future.home) == SP_ETIMEDOUT:
+            raise _TimeoutError()
+    finally:
+        sp_task_unref(&cell.task)
+    get_ready(future)
+    drain_reclaimed()
+    return 0
+
+
+cdef sp_status wait_cells(
+    sp_cell **cells, size_t n, int64_t left_ns, Home home
+) except? SP_EINVAL:
+    """Wait for all cells without the GIL; SP_OK or SP_ETIMEDOUT.
+
+    The GIL is taken back once, and once for each signal: a handler that runs in this
+    thread ends the sleep. Between the last look for signals and falling asleep one may
+    go unnoticed, as in CPython's own locks. Sleeping in slices would close that gap,
+    but a timer costs a quarter of a round trip.
+    """
+    cdef int64_t deadline_ns = 0
+    cdef sp_status status = SP_OK
+    cdef size_t i
+    if left_ns > 0:
+        deadline_ns = now_ns() + left_ns
+    for i in range(n, 0, -1):
+        if sp_task_phase(&cells[i - 1].task) < SP_DONE:
+            break
+    else:
+        return SP_OK
+    if left_ns == 0:
+        return SP_ETIMEDOUT
+    while True:
+        check_stale(cells, n)
+        with nogil:
+            status = sp_cells_wait(cells, n, left_ns)
+        sp_home_count_attach(home.home)
+        if status != SP_EINTR:
+            return status if status == SP_ETIMEDOUT else SP_OK
+        PyErr_CheckSignals()
+        if left_ns > 0:
+            left_ns = max(deadline_ns - now_ns(), 1)
+
+
+cdef int check_stale(sp_cell **cells, size_t n) except -1:
+    """After a fork, the workers of the parent's pool are not here."""
+    cdef size_t i
+    for i in range(n):
+        if cells[i].home.is_stale and sp_task_phase(&cells[i].task) < SP_DONE:
+            raise BrokenThreadPool(
+                "the task was submitted before this process was forked, and its worker "
+                "is in the parent process; submit it again here"
+            )
+    return 0
+
+
+# ------------------------------------------------------------------------ for many
 
 
 cdef bint is_ours(object future):

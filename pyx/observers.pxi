@@ -1,0 +1,116 @@
+# Telling those who observe a Future of its end: the standard library's waiters, and
+# callbacks.
+
+
+cdef Observers observed(FutureBase future):
+    """The observers; from the first call on, publish() announces the end.
+
+    In the future's critical section.
+    """
+    cdef Observers observers
+    if future.observers is not None:
+        return future.observers
+    if future.cell != NULL and is_native(future.cell):
+        start_drainer()
+    observers = Observers.__new__(Observers)
+    observers.waiters = []
+    observers.callbacks = []
+    track(future)
+    # All this may have let other threads in, the rest does not: a future whose
+    # announcement is ordered has observers.
+    if future.observers is None and not order_announcement(future):
+        get_ready(future)  # has ended: nothing is left to announce
+    if future.observers is None:
+        future.observers = observers
+    return future.observers
+
+
+cdef bint order_announcement(FutureBase future) except -1:
+    """Have the drainer told when a kernel ends. False: it has ended."""
+    if future.cell == NULL or future.is_ready or not is_native(future.cell):
+        return True
+    cdef sp_task *task = &future.cell.task
+    cdef sp_status status = sp_task_notify(task, EXECUTOR_TICKET, announced)
+    if status == SP_EBUSY:  # armed for the sake of its buffers
+        if sp_task_unnotify(task, EXECUTOR_TICKET) == SP_EDONE:
+            return False
+        status = sp_task_notify(task, EXECUTOR_TICKET, announced)
+    if status == SP_EDONE:
+        return False
+    Py_INCREF(future)  # dropped in drain_announced()
+    return True
+
+
+cdef int publish(FutureBase future) except -1:
+    """Announce the end of a ready, observed future, once."""
+    cdef object condition
+    with cython.critical_section(future):
+        if future.state >= CANCELLED:
+            return 0
+        condition = future.observers.condition
+        if condition is None:
+            future.state = future.outcome
+    if condition is not None:
+        with condition:
+            # cancel() and the drainer may both have come here.
+            if future.state >= CANCELLED:
+                return 0
+            with cython.critical_section(future):
+                future.state = future.outcome
+            for waiter in future.observers.waiters:
+                tell(waiter, future)
+            condition.notify_all()
+    future._invoke_callbacks()
+    return 0
+
+
+cdef int tell(object waiter, FutureBase future) except -1:
+    if future.outcome != FINISHED:
+        waiter.add_cancelled(future)
+    elif future.is_error:
+        waiter.add_exception(future)
+    else:
+        waiter.add_result(future)
+    return 0
+
+
+# How deep callbacks may nest: each that adds a callback to a future that has ended
+# calls it there and then, as the standard library does. Deeper ones are called when
+# the outermost has returned, so that a chain of any length ends.
+cdef int MAX_NESTING = 50
+cdef object nesting = _thread_local()
+
+
+cdef int call_back(FutureBase future, object fn) except -1:
+    cdef int depth = getattr(nesting, "depth", 0)
+    if depth == MAX_NESTING:
+        nesting.deferred.append((future, fn))
+        return 0
+    if depth == 0:
+        nesting.deferred = _deque()
+    nesting.depth = depth + 1
+    try:
+        call_and_log(future, fn)
+    finally:
+        if depth == 0:
+            call_deferred(nesting.deferred)
+        nesting.depth = depth
+    return 0
+
+
+cdef int call_deferred(object deferred) except -1:
+    while deferred:
+        future, fn = deferred.popleft()
+        try:
+            call_and_log(<FutureBase>future, fn)
+        except BaseException as error:
+            report_unraisable(error, future)
+    return 0
+
+
+cdef int call_and_log(FutureBase future, object fn) except -1:
+    try:
+        fn(future)
+    except Exception:
+        _LOGGER.exception("exception calling callback for %r", future)
+    return 0
