@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import concurrent.futures as cf
-import math
 import os
 import threading
-import time
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
-from itertools import count, islice, repeat
+from itertools import count
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from ._core import ExecutorBase, Kernel
+from ._core import ExecutorBase
 from .lane import Lane
-from .waiting import wait
+from .mapping import map_calls
 
 __all__ = ["Executor", "default_executor"]
 
@@ -143,30 +139,15 @@ class Executor(ExecutorBase, cf.Executor):
         iterator
             Of the results. Raises what the call raised, or TimeoutError.
         """
-        if chunksize < 1:
-            raise ValueError(f"chunksize must be at least 1, got {chunksize}")
-        if buffersize is not None:
-            if not isinstance(buffersize, int):
-                raise TypeError("buffersize must be an integer or None")
-            if buffersize < 1:
-                raise ValueError("buffersize must be None or > 0")
-        if timeout is not None and math.isnan(timeout):
-            raise ValueError("timeout must be a number of seconds or None, got nan")
-        deadline = None if timeout is None else time.monotonic() + timeout
-        calls: Iterator[tuple[Any, ...]] = zip(*iterables, strict=False)
-        is_chunked = chunksize > 1 and not isinstance(fn, Kernel)
-        call: Callable[..., Any] = fn
-        if is_chunked:
-            calls = zip(repeat(fn), _chunks(calls, chunksize))
-            call = _call_chunk
-        if buffersize is None and isinstance(fn, Kernel):
-            pending = deque(self.submit_many(fn, list(calls)))
-        else:
-            first = islice(calls, buffersize)
-            pending = deque(self.submit(call, *args) for args in first)
-        more = partial(_submit_next, weakref.ref(self), call, calls, pending)
-        results = (_ordered if ordered else _unordered)(pending, more, deadline)
-        return _flattened(results) if is_chunked else results
+        return map_calls(
+            self,
+            fn,
+            iterables,
+            timeout=timeout,
+            chunksize=chunksize,
+            buffersize=buffersize,
+            ordered=ordered,
+        )
 
     # ---------------------------------------------------------------------- ending
 
@@ -265,92 +246,6 @@ def _check_workers(name: str, value: int | None) -> None:
 def _cpu_count() -> int:
     count = getattr(os, "process_cpu_count", os.cpu_count)()
     return count or 1
-
-
-# --------------------------------------------------------------------------- map
-
-
-def _chunks(
-    calls: Iterator[tuple[Any, ...]], size: int
-) -> Iterator[tuple[tuple[Any, ...], ...]]:
-    while chunk := tuple(islice(calls, size)):
-        yield chunk
-
-
-def _call_chunk(
-    fn: Callable[..., Any], chunk: tuple[tuple[Any, ...], ...]
-) -> list[Any]:
-    return [fn(*args) for args in chunk]
-
-
-def _flattened(chunks: Iterator[list[Any]]) -> Iterator[Any]:
-    for chunk in chunks:
-        chunk.reverse()
-        while chunk:
-            yield chunk.pop()
-
-
-def _submit_next(
-    executor: weakref.ref[Executor],
-    fn: Any,
-    calls: Iterator[tuple[Any, ...]],
-    pending: deque[Any],
-) -> None:
-    """Submit one more call, if there is one and the executor is still there."""
-    alive = executor()
-    if alive is not None:
-        for args in islice(calls, 1):
-            pending.append(alive.submit(fn, *args))
-
-
-def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else deadline - time.monotonic()
-
-
-def _ordered(
-    pending: deque[Any], more: Callable[[], None], deadline: float | None
-) -> Iterator[Any]:
-    def results() -> Iterator[Any]:
-        try:
-            while pending:
-                more()
-                yield _take(pending.popleft(), _left(deadline))
-        finally:
-            for future in pending:
-                future.cancel()
-
-    return results()
-
-
-def _unordered(
-    pending: deque[Any], more: Callable[[], None], deadline: float | None
-) -> Iterator[Any]:
-    def results() -> Iterator[Any]:
-        try:
-            while pending:
-                done, _ = wait(pending, _left(deadline), cf.FIRST_COMPLETED)
-                if not done:
-                    raise TimeoutError(f"{len(pending)} calls are unfinished")
-                left = [future for future in pending if future not in done]
-                pending.clear()
-                pending.extend(left)
-                while done:
-                    more()
-                    yield _take(done.pop(), 0)
-        finally:
-            for future in pending:
-                future.cancel()
-
-    return results()
-
-
-def _take(future: Any, timeout: float | None) -> Any:
-    """The result, or cancel; leave no reference cycle behind an exception."""
-    try:
-        return future.result(timeout)
-    finally:
-        future.cancel()
-        del future
 
 
 # ------------------------------------------------------------- the default executor
