@@ -128,7 +128,7 @@ def lint(ctx, fix):
     ]
     results = [call(*command, check=False) for command in commands]
     stubtest_args = ["--allowlist", ".spin/stubtest.txt", "--ignore-unused-allowlist"]
-    stubtest_args += ["stealpool._core", "stealpool._peers"]
+    stubtest_args += ["stealpool._core", "stealpool._numpy", "stealpool._peers"]
     use_build(ctx)
     results += [
         call(PYTHON, "-P", "-m", "mypy", "-p", "stealpool", check=False),

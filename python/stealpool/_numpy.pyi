@@ -1,0 +1,3 @@
+import numpy as np
+
+def loops_of(ufunc: np.ufunc) -> list[tuple[tuple[int, ...], int, int]]: ...
