@@ -47,6 +47,8 @@ cdef str dtype_of(const Py_buffer *view):
     cdef str code = text[1:] if text[0] in NATIVE_ORDERS and len(text) > 1 else text
     if code == "?":
         return "bool"
+    if code in ("Zf", "Zd"):
+        return f"complex{8 * view.itemsize}"
     if code in KIND_OF_FORMAT:
         return f"{KIND_OF_FORMAT[code]}{8 * view.itemsize}"
     return f"format {text!r}"

@@ -68,7 +68,7 @@ static struct sp_cell *make(size_t bytes_of_words)
 
 struct sp_cell *sp_cell_for_call(struct sp_callee *callee)
 {
-    size_t n = (size_t)callee->shape.integers + callee->shape.floats;
+    size_t n = callee->shape.words;
     struct sp_cell *cell = make(n * sizeof(union sp__word));
     if (!cell)
         return NULL;

@@ -5,10 +5,12 @@ from stealpool_c cimport sp_group, sp_pool, sp_status, sp_task
 
 cdef extern from "kernels/call.h" nogil:
     ctypedef void (*sp__callee_fn)()
-    enum: SP__CALL_MAX_INTEGERS
-    enum: SP__CALL_MAX_FLOATS
-    enum: SP__RESULT_INTEGER
-    enum: SP__RESULT_REAL
+    enum: SP__CALL_INTEGERS
+    enum: SP__CALL_FLOATS
+    enum: SP__CALL_STACK
+    enum: SP__CALL_MAX
+    enum: SP__CALL_INTEGER
+    enum: SP__CALL_REAL
 
     ctypedef union sp_word "union sp__word":
         int64_t integer
@@ -17,10 +19,18 @@ cdef extern from "kernels/call.h" nogil:
         void *pointer
 
     ctypedef struct sp_call_shape "struct sp__call_shape":
-        uint8_t integers
-        uint8_t floats
+        uint8_t words
 
-    sp_call_shape sp__call_round_up(unsigned integers, unsigned floats, int result)
+    bint sp__call_lay_out(
+        const uint8_t *classes,
+        unsigned n,
+        int result,
+        sp_call_shape *ret_shape,
+        uint8_t *ret_words,
+    )
+    sp_word sp__call(
+        sp__callee_fn function, sp_call_shape shape, const sp_word *words
+    )
 
 
 cdef extern from "cell.h" nogil:

@@ -14,6 +14,8 @@ cdef enum Type:
     T_UINT64
     T_FLOAT32
     T_FLOAT64
+    T_COMPLEX64   # behind a pointer only, like the next
+    T_COMPLEX128
     T_POINTER
     T_BOUND  # a void pointer that the kernel was made with
 
@@ -21,7 +23,7 @@ cdef enum Type:
 # Indexed by Type. python/stealpool/signature.py speaks in these names.
 cdef tuple TYPE_NAMES = (
     "void", "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32",
-    "int64", "uint64", "float32", "float64",
+    "int64", "uint64", "float32", "float64", "complex64", "complex128",
 )
 
 # The integers that each type up to T_UINT64 holds.
@@ -38,7 +40,7 @@ cdef struct Parameter:
     int word        # where it goes in the cell
 
 cdef enum:
-    MAX_PARAMETERS = 20  # SP__CALL_MAX_INTEGERS + SP__CALL_MAX_FLOATS
+    MAX_PARAMETERS = 32  # SP__CALL_MAX, on any machine
 
 
 cdef class Job:
@@ -296,16 +298,15 @@ def make_kernel(
     """
     cdef Kernel kernel = Kernel.__new__(Kernel)
     cdef Parameter *parameter
-    cdef int integers = 0, floats = 0, i
-    cdef bint real
-    if len(parameters) > MAX_PARAMETERS:
-        raise ValueError(f"kernel {name}: {len(parameters)} parameters, at most 20")
+    cdef uint8_t[MAX_PARAMETERS] classes
+    cdef uint8_t[MAX_PARAMETERS] words
+    cdef int n = min(len(parameters), MAX_PARAMETERS), i
     kernel.name = name
     kernel.signature = signature
     kernel.source = source
     kernel.bound = <void *><uintptr_t>(bound or 0)
     kernel.returns = <Type>TYPE_NAMES.index(returns)
-    for i, (type, pointee, is_const) in enumerate(parameters):
+    for i, (type, pointee, is_const) in enumerate(parameters[:MAX_PARAMETERS]):
         parameter = &kernel.parameters[i]
         parameter.is_const = is_const
         if type == "bound":
@@ -316,31 +317,51 @@ def make_kernel(
             kernel.n_pointers += 1
         else:
             parameter.type = <Type>TYPE_NAMES.index(type)
-        real = parameter.type == T_FLOAT64 or parameter.type == T_FLOAT32
-        parameter.word = floats if real else integers
-        if real:
-            floats += 1
-        else:
-            integers += 1
+        classes[i] = class_of(parameter.type)
         kernel.n_arguments += type != "bound"
-    kernel.n_parameters = len(parameters)
-    if integers > SP__CALL_MAX_INTEGERS or floats > SP__CALL_MAX_FLOATS:
-        raise ValueError(
-            f"kernel {name}: at most {SP__CALL_MAX_INTEGERS} integer or pointer and "
-            f"{SP__CALL_MAX_FLOATS} floating-point parameters, "
-            f"got {integers} and {floats}"
-        )
-    real = kernel.returns == T_FLOAT64 or kernel.returns == T_FLOAT32
+    kernel.n_parameters = n
     kernel.callee.function = <sp__callee_fn><uintptr_t>address
-    kernel.callee.shape = sp__call_round_up(
-        integers, floats, SP__RESULT_REAL if real else SP__RESULT_INTEGER
-    )
     kernel.callee.returns_status = returns_status
-    for i in range(kernel.n_parameters):
-        parameter = &kernel.parameters[i]
-        if parameter.type == T_FLOAT64 or parameter.type == T_FLOAT32:
-            parameter.word += kernel.callee.shape.integers
+    if len(parameters) > n or not sp__call_lay_out(
+        classes, n, class_of(kernel.returns), &kernel.callee.shape, words
+    ):
+        raise ValueError(
+            f"kernel {name}: at most {SP__CALL_INTEGERS} integers and pointers and "
+            f"{SP__CALL_FLOATS} floating-point numbers can be parameters, and "
+            f"{SP__CALL_STACK} more of either kind; got {len(parameters)}: {signature}. "
+            "Pass a pointer to a struct"
+        )
+    for i in range(n):
+        kernel.parameters[i].word = words[i]
     return kernel
+
+
+cdef uint8_t class_of(Type type):
+    if type == T_FLOAT64 or type == T_FLOAT32:
+        return SP__CALL_REAL
+    return SP__CALL_INTEGER
+
+
+def pin_user_data(exporter, bint is_const):
+    """(what keeps a buffer in its place, its address), for a kernel's user data."""
+    cdef Pins pins = Pins(None, 1)
+    cdef Py_buffer *view = pins.add(exporter)
+    if has_objects(view):
+        raise TypeError(
+            "user data must not hold Python objects, which a kernel may not touch, "
+            f"got {describe(exporter)}"
+        )
+    if not PyBuffer_IsContiguous(view, b"C"):
+        raise ValueError(
+            f"user data must be C-contiguous, got {describe(exporter)}; "
+            "pass numpy.ascontiguousarray(array)"
+        )
+    if view.readonly and not is_const:
+        raise ValueError(
+            f"user data {describe(exporter)} are read-only, but the kernel may write "
+            "to them; pass a writable buffer, or declare 'const void *' in the signature"
+        )
+    return pins, <uintptr_t>view.buf
 
 
 def kernel_address(Kernel kernel):

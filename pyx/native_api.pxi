@@ -22,9 +22,20 @@ native_job.name = "spawned from nogil code"
 
 
 cdef class Handle:
-    """An executor as nogil code sees it: keeps its pool alive.
+    """An executor as code without the GIL sees it: its pool.
 
-    Make one with ``stealpool.handle(executor)``, under the GIL.
+    Keep it as long as native code uses the pool. In Cython it is made by
+    ``stealpool.handle(executor)``, under the GIL, and has the attribute ``pool``.
+
+    Parameters
+    ----------
+    executor : Executor
+
+    Attributes
+    ----------
+    address : int
+        Of the pool, for native code that takes an ``sp_pool *``, such as
+        ``sp_parallel_for()``; see :func:`stealpool.get_address`.
     """
 
     def __cinit__(self, ExecutorBase executor not None):
@@ -32,6 +43,11 @@ cdef class Handle:
         self.executor = executor
         self.home = <void *>executor.home.home
         self.pool = <void *>executor.home.pool.pool
+
+    @property
+    def address(self):
+        """The address of the pool, an ``sp_pool *``, for native code."""
+        return <uintptr_t>self.pool
 
 
 cdef Handle handle(object executor):
@@ -97,3 +113,64 @@ cdef int is_cancelled() noexcept nogil:
 
 cdef int fail(int code, const char *message) noexcept nogil:
     return sp_fail(code, message)
+
+
+# ------------------------------------------------- what native code can call by address
+
+
+cdef dict ADDRESSES = {
+    "sp_cancelled": <uintptr_t>&sp_cancelled,
+    "sp_fail": <uintptr_t>&sp_fail,
+    "sp_take_failure": <uintptr_t>&sp_take_failure,
+    "sp_parallel_for": <uintptr_t>&sp_parallel_for,
+    "sp_parallel_reduce": <uintptr_t>&sp_parallel_reduce,
+    "sp_submit": <uintptr_t>&sp_submit,
+    "sp_submit_many": <uintptr_t>&sp_submit_many,
+    "sp_task_init": <uintptr_t>&sp_task_init,
+    "sp_task_wait": <uintptr_t>&sp_task_wait,
+    "sp_task_cancel": <uintptr_t>&sp_task_cancel,
+    "sp_task_phase": <uintptr_t>&sp_task_phase,
+    "sp_task_unref": <uintptr_t>&sp_task_unref,
+    "sp_group_init": <uintptr_t>&sp_group_init,
+    "sp_group_add": <uintptr_t>&sp_group_add,
+    "sp_group_wait": <uintptr_t>&sp_group_wait,
+    "sp_spawn": <uintptr_t>&spawn,
+    "sp_join": <uintptr_t>&join,
+}
+
+
+def get_address(str name not None):
+    """The address of a function of the C API, for native code to call.
+
+    Parameters
+    ----------
+    name : str
+        A function of ``stealpool.h`` that a kernel has a use for, such as
+        ``"sp_cancelled"``, ``"sp_fail"``, ``"sp_parallel_for"``; or ``"sp_spawn"`` and
+        ``"sp_join"``, which are ``spawn`` and ``join`` of ``cimport stealpool``.
+
+    Returns
+    -------
+    int
+        Valid as long as the process.
+
+    Raises
+    ------
+    ValueError
+        For another name; the message lists those that there are.
+
+    Examples
+    --------
+    >>> import ctypes, stealpool
+    >>> is_cancelled = ctypes.CFUNCTYPE(ctypes.c_int)(
+    ...     stealpool.get_address("sp_cancelled")
+    ... )
+    >>> is_cancelled()
+    0
+    """
+    try:
+        return ADDRESSES[name]
+    except KeyError:
+        raise ValueError(
+            f"no address of {name!r}; there are {', '.join(sorted(ADDRESSES))}"
+        ) from None

@@ -66,6 +66,9 @@ cdef extern from "stealpool.h" nogil:
     ctypedef struct sp_ticket:
         pass
 
+    ctypedef void (*sp_task_fn)(sp_task *task) noexcept
+    ctypedef void (*sp_release_fn)(sp_task *task) noexcept
+    void sp_task_init(sp_task *task, sp_task_fn run, sp_release_fn release)
     sp_status sp_submit(sp_pool *pool, sp_task *task)
     sp_status sp_submit_many(sp_pool *pool, sp_task *const *tasks, size_t n)
 
@@ -86,6 +89,8 @@ cdef extern from "stealpool.h" nogil:
     const char *sp_take_failure()
 
     # groups
+    void sp_group_init(sp_group *group)
+    void sp_group_add(sp_group *group, sp_task *task)
     uint32_t sp_group_unfinished(const sp_group *group)
     sp_status sp_group_wait(sp_group *group, int64_t timeout_ns)
 
@@ -112,6 +117,22 @@ cdef extern from "stealpool.h" nogil:
         intptr_t end,
         intptr_t grain,
         sp_range_fn body,
+        void *user,
+    )
+
+    ctypedef int (*sp_reduce_fn)(
+        intptr_t begin, intptr_t end, void *acc, void *user
+    ) noexcept
+    ctypedef void (*sp_combine_fn)(void *into, const void *source, void *user) noexcept
+    int sp_parallel_reduce(
+        sp_pool *pool,
+        intptr_t begin,
+        intptr_t end,
+        intptr_t grain,
+        sp_reduce_fn body,
+        sp_combine_fn combine,
+        void *result,
+        size_t size,
         void *user,
     )
 

@@ -1,70 +1,124 @@
 #include "kernels/call.h"
 
-#include <assert.h>
-
 #if !defined(__x86_64__) && !defined(__aarch64__)
 #error "sp__call() is written for the System V x86-64 and AAPCS64 conventions"
 #endif
 
+/* In the words of each form, integers come first, then floats, then the stack. */
 #define FEW_INTEGERS 2
 #define FEW_FLOATS 2
 
-struct sp__call_shape sp__call_round_up(unsigned integers, unsigned floats,
-                                        enum sp__call_result result)
+bool sp__call_lay_out(const uint8_t *classes, unsigned n, enum sp__call_class result,
+                      struct sp__call_shape *ret_shape, uint8_t *ret_words)
 {
-    assert(integers <= SP__CALL_MAX_INTEGERS && floats <= SP__CALL_MAX_FLOATS);
-    struct sp__call_shape shape = {.result = (uint8_t)result};
-    if (integers <= FEW_INTEGERS && floats <= FEW_FLOATS) {
-        shape.integers = FEW_INTEGERS;
-        shape.floats = FEW_FLOATS;
-    } else {
-        shape.integers = SP__CALL_MAX_INTEGERS;
-        shape.floats = SP__CALL_MAX_FLOATS;
+    unsigned integers = 0, floats = 0;
+    if (n > SP__CALL_MAX)
+        return false;
+    for (unsigned i = 0; i < n; i++) {
+        if (classes[i] == SP__CALL_REAL)
+            floats++;
+        else
+            integers++;
     }
-    return shape;
+    unsigned beyond =
+        (integers > SP__CALL_INTEGERS ? integers - SP__CALL_INTEGERS : 0) +
+        (floats > SP__CALL_FLOATS ? floats - SP__CALL_FLOATS : 0);
+    if (beyond > SP__CALL_STACK)
+        return false;
+
+    struct sp__call_shape shape = {.result = (uint8_t)result};
+    unsigned integer_words = SP__CALL_INTEGERS, float_words = SP__CALL_FLOATS;
+    if (integers <= FEW_INTEGERS && floats <= FEW_FLOATS) {
+        shape.form = SP__CALL_FEW;
+        integer_words = FEW_INTEGERS;
+        float_words = FEW_FLOATS;
+    } else {
+        shape.form = beyond ? SP__CALL_ALL : SP__CALL_REGISTERS;
+    }
+    unsigned next_integer = 0, next_float = integer_words;
+    unsigned next_stack = integer_words + float_words;
+    for (unsigned i = 0; i < n; i++) {
+        if (classes[i] == SP__CALL_REAL)
+            ret_words[i] =
+                (uint8_t)(next_float < integer_words + float_words ? next_float++
+                                                                   : next_stack++);
+        else
+            ret_words[i] =
+                (uint8_t)(next_integer < integer_words ? next_integer++ : next_stack++);
+    }
+    shape.words = (uint8_t)(integer_words + float_words +
+                            (shape.form == SP__CALL_ALL ? SP__CALL_STACK : 0));
+    *ret_shape = shape;
+    return true;
 }
 
 #define FEW_TYPES int64_t, int64_t, double, double
 #define FEW_WORDS(w) (w)[0].integer, (w)[1].integer, (w)[2].real, (w)[3].real
 
-/* The integers beyond the last register come after everything else. */
-#define ALL_TYPES                                                                   \
-    int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, double, double, double,   \
-        double, double, double, double, double, int64_t, int64_t, int64_t, int64_t, \
-        int64_t, int64_t
-#define ALL_WORDS(w)                                                                \
-    (w)[0].integer, (w)[1].integer, (w)[2].integer, (w)[3].integer, (w)[4].integer, \
-        (w)[5].integer, (w)[12].real, (w)[13].real, (w)[14].real, (w)[15].real,     \
-        (w)[16].real, (w)[17].real, (w)[18].real, (w)[19].real, (w)[6].integer,     \
-        (w)[7].integer, (w)[8].integer, (w)[9].integer, (w)[10].integer,            \
-        (w)[11].integer
+#define FOUR_INTEGERS int64_t, int64_t, int64_t, int64_t
+#define FOUR_REALS double, double, double, double
+#define FOUR(w, field) (w)[0].field, (w)[1].field, (w)[2].field, (w)[3].field
+#define EIGHT(w, field) FOUR(w, field), FOUR((w) + 4, field)
 
-static union sp__word call_few(sp__callee_fn function, enum sp__call_result result,
+#if SP__CALL_INTEGERS == 8
+#define INTEGER_TYPES FOUR_INTEGERS, FOUR_INTEGERS
+#define INTEGER_WORDS(w) EIGHT(w, integer)
+#else
+#define INTEGER_TYPES FOUR_INTEGERS, int64_t, int64_t
+#define INTEGER_WORDS(w) FOUR(w, integer), (w)[4].integer, (w)[5].integer
+#endif
+
+#define REGISTER_TYPES INTEGER_TYPES, FOUR_REALS, FOUR_REALS
+#define REGISTER_WORDS(w) INTEGER_WORDS(w), EIGHT((w) + SP__CALL_INTEGERS, real)
+
+/* With all registers taken, integers go to the stack as they stand. That a callee
+ * may take some of them for doubles does not matter: they are copied bit by bit. */
+#if SP__CALL_STACK > 0
+#define ALL_TYPES \
+    REGISTER_TYPES, FOUR_INTEGERS, FOUR_INTEGERS, FOUR_INTEGERS, FOUR_INTEGERS
+#define STACK_WORDS(w) EIGHT(w, integer), EIGHT((w) + 8, integer)
+#define ALL_WORDS(w) \
+    REGISTER_WORDS(w), STACK_WORDS((w) + SP__CALL_INTEGERS + SP__CALL_FLOATS)
+#else
+#define ALL_TYPES REGISTER_TYPES
+#define ALL_WORDS(w) REGISTER_WORDS(w)
+#endif
+
+#define CALL(types, words)                                       \
+    do {                                                         \
+        union sp__word value;                                    \
+        if (result == SP__CALL_REAL)                             \
+            value.real = ((double (*)(types))function)words;     \
+        else                                                     \
+            value.integer = ((int64_t (*)(types))function)words; \
+        return value;                                            \
+    } while (0)
+
+static union sp__word call_few(sp__callee_fn function, enum sp__call_class result,
                                const union sp__word *words)
 {
-    union sp__word value;
-    if (result == SP__RESULT_REAL)
-        value.real = ((double (*)(FEW_TYPES))function)(FEW_WORDS(words));
-    else
-        value.integer = ((int64_t (*)(FEW_TYPES))function)(FEW_WORDS(words));
-    return value;
+    CALL(FEW_TYPES, (FEW_WORDS(words)));
 }
 
-static union sp__word call_all(sp__callee_fn function, enum sp__call_result result,
+static union sp__word call_registers(sp__callee_fn function, enum sp__call_class result,
+                                     const union sp__word *words)
+{
+    CALL(REGISTER_TYPES, (REGISTER_WORDS(words)));
+}
+
+static union sp__word call_all(sp__callee_fn function, enum sp__call_class result,
                                const union sp__word *words)
 {
-    union sp__word value;
-    if (result == SP__RESULT_REAL)
-        value.real = ((double (*)(ALL_TYPES))function)(ALL_WORDS(words));
-    else
-        value.integer = ((int64_t (*)(ALL_TYPES))function)(ALL_WORDS(words));
-    return value;
+    CALL(ALL_TYPES, (ALL_WORDS(words)));
 }
 
 union sp__word sp__call(sp__callee_fn function, struct sp__call_shape shape,
                         const union sp__word *words)
 {
-    enum sp__call_result result = (enum sp__call_result)shape.result;
-    return shape.integers == FEW_INTEGERS ? call_few(function, result, words)
-                                          : call_all(function, result, words);
+    enum sp__call_class result = (enum sp__call_class)shape.result;
+    if (shape.form == SP__CALL_FEW)
+        return call_few(function, result, words);
+    if (shape.form == SP__CALL_REGISTERS)
+        return call_registers(function, result, words);
+    return call_all(function, result, words);
 }

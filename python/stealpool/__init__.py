@@ -16,7 +16,7 @@ from concurrent.futures.thread import BrokenThreadPool
 from importlib import import_module
 
 from . import process
-from ._core import Future, Kernel, KernelError, __version__
+from ._core import Future, Handle, Kernel, KernelError, __version__, get_address
 from .config import get_include, show_config
 from .executor import Executor, default_executor
 from .sources import kernel
@@ -30,6 +30,7 @@ __all__ = [
     "CancelledError",
     "Executor",
     "Future",
+    "Handle",
     "InvalidStateError",
     "Kernel",
     "KernelError",
@@ -37,6 +38,7 @@ __all__ = [
     "__version__",
     "as_completed",
     "default_executor",
+    "get_address",
     "get_include",
     "kernel",
     "show_config",

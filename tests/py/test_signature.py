@@ -7,7 +7,14 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stealpool.signature import Parameter, Signature, parse
+from stealpool.signature import (
+    ABIS,
+    Parameter,
+    Signature,
+    abi_of,
+    parse,
+    parse_types,
+)
 
 LONG = f"int{8 * struct.calcsize('l')}"
 SIZE = f"int{8 * struct.calcsize('P')}"
@@ -38,6 +45,12 @@ SIZE = f"int{8 * struct.calcsize('P')}"
         ("long long", "int64"),
         ("long long int", "int64"),
         ("unsigned long long", "uint64"),
+        ("long unsigned int", f"u{LONG}"),
+        ("long long unsigned", "uint64"),
+        ("int long", LONG),
+        ("signed", "int32"),
+        ("signed int", "int32"),
+        ("signed long", LONG),
         ("float", "float32"),
         ("double", "float64"),
         ("int8_t", "int8"),
@@ -109,6 +122,23 @@ def test_numpys_names_that_are_not_what_c_means_are_refused(name):
         ),
         ("int (int, float, char *)", "int32 (int32, float32, int8 *)"),
         ("void (const void*)", "void (const void *)"),
+        ("double (*)(double, void *)", "float64 (float64, void *)"),
+        ("double(*f)(double)", "float64 (float64)"),
+        ("int f(unsigned n, const double *x)", "int32 (uint32, const float64 *)"),
+        ("void (double x[], size_t n_x)", f"void (float64 *, u{SIZE})"),
+        ("void (const double[])", "void (const float64 *)"),
+        ("void (double _Complex *)", "void (complex128 *)"),
+        (
+            "void (const float complex *, complex double[])",
+            "void (const complex64 *, complex128 *)",
+        ),
+        ("void (__pyx_t_double_complex *)", "void (complex128 *)"),
+        ("void (npy_complex64 *)", "void (complex64 *)"),
+        ("batch", f"int32 (const float64 *, {SIZE}, float64 *, void *)"),
+        ("range", f"int32 ({SIZE}, {SIZE}, void *)"),
+        ("reduce", f"int32 ({SIZE}, {SIZE}, void *, void *)"),
+        ("tile", "int32 (const sp_view *, sp_view *, const sp_rect *, void *)"),
+        ("loop", f"void (int8 **, const {SIZE} *, const {SIZE} *, void *)"),
     ],
 )
 def test_signature_has_one_canonical_form(text, canonical):
@@ -187,7 +217,10 @@ def test_what_is_no_signature_is_refused_with_examples(text):
         ("void (double, wchar_t)", "wchar_t"),
         ("void (double _Complex)", "double _Complex"),
         ("void (__pyx_t_double_complex)", "__pyx_t_double_complex"),
-        ("void (double x)", "double x"),
+        ("void (long double x)", "long double x"),
+        ("void (complex128)", "complex128"),
+        ("void (int unsigned float)", "int unsigned float"),
+        ("void (sp_view)", "sp_view"),
         ("void (double,)", ""),
         ("void (, double)", ""),
         ("void (double,, double)", ""),
@@ -221,6 +254,72 @@ def test_void_is_no_parameter(text):
         parse(text)
 
 
+# ------------------------------------------------------------------------------- ABIs
+
+
+@pytest.mark.parametrize(
+    ("text", "abi"),
+    [
+        *((name, name) for name in ABIS),
+        ("int (float *, long, uint8_t *, void *)", "batch"),
+        ("int (const double *, intptr_t, double *)", "value"),
+        ("int (void *, intptr_t, double *, void *)", "value"),
+        ("double (const double *, intptr_t, double *, void *)", "value"),
+        ("int (long, long, void *)", "range"),
+        ("int (int, int, void *)", "value"),
+        ("void (char **, npy_intp const *, npy_intp const *, void *)", "loop"),
+        ("void (char **, long *, long *, void *)", "loop"),
+        ("int (struct sp_view const *, sp_view *, sp_rect *, void *)", "tile"),
+        ("double (double)", "value"),
+    ],
+)
+def test_abi_follows_from_the_signature(text, abi):
+    assert abi_of(parse(text)) == abi
+
+
+@pytest.mark.parametrize(
+    ("text", "inputs", "outputs"),
+    [
+        ("dd->d", "float64, float64", "float64"),
+        (
+            "?bBhHifFdD->q",
+            "bool, int8, uint8, int16, uint16, int32, float32, complex64, "
+            "float64, complex128",
+            "int64",
+        ),
+        ("double, int64_t -> bool", "float64, int64", "bool"),
+        ("double(n),double(n)->double()", "float64(n), float64(n)", "float64"),
+        (
+            "float32 (m, n), float32(n,p) -> float32(m,p)",
+            "float32(m,n), float32(n,p)",
+            "float32(m,p)",
+        ),
+        ("->double", "", "float64"),
+        ("double->double(2)", "float64", "float64(2)"),
+    ],
+)
+def test_types_of_arrays_are_understood(text, inputs, outputs):
+    found = parse_types(text)
+    assert tuple(", ".join(map(str, side)) for side in found) == (inputs, outputs)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("double", "expected"),
+        ("double->", "expected"),
+        ("O->O", "'O'"),
+        ("double(n->double", "'double(n'"),
+        ("void->double", "'void'"),
+        ("double,,double->double", "''"),
+        ("g->g", "'g'"),
+    ],
+)
+def test_types_that_are_not_understood_are_refused(text, part):
+    with pytest.raises(ValueError, match=f"unknown types .*{re.escape(part)}"):
+        parse_types(text)
+
+
 # ------------------------------------------------------------------------ properties
 
 SCALARS = ["bool", "float32", "float64"] + [
@@ -231,7 +330,7 @@ PARAMETERS = st.one_of(
     st.builds(
         Parameter,
         st.just("pointer"),
-        st.sampled_from([*SCALARS, "void"]),
+        st.sampled_from([*SCALARS, "void", "complex128", "pointer"]),
         st.booleans(),
     ),
 )
