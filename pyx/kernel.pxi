@@ -328,8 +328,8 @@ def make_kernel(
         raise ValueError(
             f"kernel {name}: at most {SP__CALL_INTEGERS} integers and pointers and "
             f"{SP__CALL_FLOATS} floating-point numbers can be parameters, and "
-            f"{SP__CALL_STACK} more of either kind; got {len(parameters)}: {signature}. "
-            "Pass a pointer to a struct"
+            f"{SP__CALL_STACK} more of either kind; got {len(parameters)}: "
+            f"{signature}. Pass a pointer to a struct"
         )
     for i in range(n):
         kernel.parameters[i].word = words[i]
@@ -359,7 +359,8 @@ def pin_user_data(exporter, bint is_const):
     if view.readonly and not is_const:
         raise ValueError(
             f"user data {describe(exporter)} are read-only, but the kernel may write "
-            "to them; pass a writable buffer, or declare 'const void *' in the signature"
+            "to them; pass a writable buffer, or declare 'const void *' in the "
+            "signature"
         )
     return pins, <uintptr_t>view.buf
 

@@ -23,12 +23,12 @@ def compiled(function: Callable[..., Any], signature: Signature) -> Found:
         ) from None
     returns = _scalar(signature.returns)
     parameters = [_parameter(parameter) for parameter in signature.parameters]
-    made = numba.cfunc(returns(*parameters))(function)
+    made: Any = numba.cfunc(returns(*parameters))(function)
     return Found(made.address, signature, name, made)
 
 
 def _parameter(parameter: Parameter) -> Any:
-    from numba import types
+    types = _types()
 
     if parameter.pointee is None:
         return _scalar(parameter.type)
@@ -40,6 +40,11 @@ def _parameter(parameter: Parameter) -> Any:
 
 
 def _scalar(name: str) -> Any:
+    types = _types()
+    return types.boolean if name == "bool" else getattr(types, name)
+
+
+def _types() -> Any:
     from numba import types
 
-    return types.boolean if name == "bool" else getattr(types, name)
+    return types
