@@ -69,6 +69,12 @@ cdef extern from "stealpool.h" nogil:
     ctypedef void (*sp_task_fn)(sp_task *task) noexcept
     ctypedef void (*sp_release_fn)(sp_task *task) noexcept
     void sp_task_init(sp_task *task, sp_task_fn run, sp_release_fn release)
+    ctypedef enum sp_priority:
+        SP_PRIORITY_LOW
+        SP_PRIORITY_NORMAL
+        SP_PRIORITY_HIGH
+
+    void sp_task_set_priority(sp_task *task, sp_priority priority)
     sp_status sp_submit(sp_pool *pool, sp_task *task)
     sp_status sp_submit_many(sp_pool *pool, sp_task *const *tasks, size_t n)
 

@@ -223,7 +223,7 @@ struct sp_task {
     sp_release_fn release;
     sp_group *group;
     SP__ATOMIC(uint32_t) state;
-    uint32_t reserved;
+    int32_t priority; /* enum sp_priority */
     sp_ticket tickets[SP_TICKETS];
 };
 
@@ -237,12 +237,32 @@ struct sp_task {
  */
 void sp_task_init(sp_task *task, sp_task_fn run, sp_release_fn release);
 
+typedef enum sp_priority {
+    SP_PRIORITY_LOW = -1,
+    SP_PRIORITY_NORMAL = 0, /* what sp_task_init() gives */
+    SP_PRIORITY_HIGH = 1
+} sp_priority;
+
+/**
+ * Say how urgent the task is. Before it is submitted, by the thread that submits it.
+ *
+ * A worker takes a high task before anything else, normal tasks that its own tasks have
+ * submitted included; and a low one when there is nothing else to do. Within a priority,
+ * tasks from outside are served first in, first out. A running task is never
+ * interrupted. Nothing starves: every 61st task that a worker takes is, in turn, a low
+ * one, the oldest normal one from outside, another worker's, and its own oldest one.
+ *
+ * High and low tasks are taken one at a time, from one place, so they cost more than
+ * normal ones: do not make all tasks of a fine-grained program high.
+ */
+void sp_task_set_priority(sp_task *task, sp_priority priority);
+
 /**
  * Hand in one task, once. Never blocks and never runs the task itself.
  *
- * From a worker of `pool` it goes to the bottom of that worker's deque, from
- * any other thread to the injector, which is served first in, first out. At
- * most one worker is woken.
+ * From a worker of `pool` a task of normal priority goes to the bottom of that
+ * worker's deque; all others go to the injector, see sp_task_set_priority(). At most
+ * one worker is woken.
  *
  * @return SP_OK, and the pool has a reference until the task has ended; or
  *         SP_ECLOSED, and nothing happened.

@@ -7,7 +7,17 @@ static sp_task *task_of(uintptr_t inbox)
     return (sp_task *)(inbox & ~CLOSED);
 }
 
-static bool push(struct sp__injector *injector, sp_task *first, sp_task *last,
+/* After the push of a high task. Coherence keeps this hint: it is cleared before the
+ * inbox is emptied. If our push came after that, so does this store; if not, whoever
+ * emptied the inbox has our task, and sets the hint again if he leaves it in the
+ * stash. */
+static void hurry(struct sp__injector *injector)
+{
+    if (!load_relaxed(&injector->is_urgent))
+        store_relaxed(&injector->is_urgent, SP__LANE_HIGH);
+}
+
+static bool push(struct sp__injector *injector, const struct sp__batch *batch,
                  bool even_when_closed)
 {
     uintptr_t inbox = load_relaxed(&injector->inbox);
@@ -15,72 +25,135 @@ static bool push(struct sp__injector *injector, sp_task *first, sp_task *last,
     do {
         if ((inbox & CLOSED) && !even_when_closed)
             return false;
-        last->next = task_of(inbox);
-        next = (uintptr_t)first | (inbox & CLOSED);
+        batch->oldest->next = task_of(inbox);
+        next = (uintptr_t)batch->newest | (inbox & CLOSED);
     }
     /* release (J1): the tasks, to the worker that empties the inbox. seq-cst
      * (S1): the load of `searching` that follows in sp__idle_notify() must not
      * come first. */
     while (!cas_weak_seq_cst(&injector->inbox, &inbox, next));
+    if (sp_unlikely(batch->has_high))
+        hurry(injector);
     return true;
 }
 
-bool sp__injector_push(struct sp__injector *injector, sp_task *first, sp_task *last)
+bool sp__injector_push(struct sp__injector *injector, const struct sp__batch *batch)
 {
-    return push(injector, first, last, false);
+    return push(injector, batch, false);
 }
 
-void sp__injector_spill(struct sp__injector *injector, sp_task *first, sp_task *last)
+void sp__injector_spill(struct sp__injector *injector, const struct sp__batch *batch)
 {
-    push(injector, first, last, true);
+    push(injector, batch, true);
 }
 
-/* Under the lock. */
-static void empty_inbox(struct sp__injector *injector)
+/* Newest first on the way in, so each task goes before those that came before it. */
+static void put_in_front(struct sp__lane *lane, sp_task *task)
 {
-    if (!task_of(load_relaxed(&injector->inbox)))
+    task->next = lane->oldest;
+    lane->oldest = task;
+    if (!lane->newest)
+        lane->newest = task;
+}
+
+static void append(struct sp__lane *lane, const struct sp__lane *arrived)
+{
+    if (!arrived->oldest)
         return;
-    /* acquire (J1). Leaves the closed bit as it is. */
-    uintptr_t inbox = fetch_and_seq_cst(&injector->inbox, CLOSED);
-    sp_task *task = task_of(inbox);
-    sp_task *newest = task;
-    sp_task *oldest = NULL;
-    uint32_t n = 0;
-    while (task) {
-        sp_task *next = task->next;
-        task->next = oldest;
-        oldest = task;
-        task = next;
-        n++;
-    }
-    if (injector->newest)
-        injector->newest->next = oldest;
+    if (lane->newest)
+        lane->newest->next = arrived->oldest;
     else
-        injector->oldest = oldest;
-    injector->newest = newest;
+        lane->oldest = arrived->oldest;
+    lane->newest = arrived->newest;
+}
+
+/* Put tasks of all lanes, newest first, behind those in the stash. Returns how many
+ * of them are normal. */
+static uint32_t sort_into_lanes(struct sp__injector *injector, sp_task *newest)
+{
+    struct sp__lane high = {NULL, NULL};
+    struct sp__lane normal = {NULL, NULL};
+    struct sp__lane low = {NULL, NULL};
+    uint32_t n_normal = 0;
+    while (newest) {
+        sp_task *task = newest;
+        newest = task->next;
+        if (sp_likely(task->priority == SP_PRIORITY_NORMAL)) {
+            put_in_front(&normal, task);
+            n_normal++;
+        } else {
+            put_in_front(task->priority == SP_PRIORITY_HIGH ? &high : &low, task);
+        }
+    }
+    append(&injector->lanes[0], &high);
+    append(&injector->lanes[1], &normal);
+    append(&injector->lanes[2], &low);
+    return n_normal;
+}
+
+static uint32_t lanes_with_tasks(const struct sp__injector *injector)
+{
+    uint32_t lanes = 0;
+    for (int i = 0; i < SP__LANES; i++)
+        lanes |= injector->lanes[i].oldest ? 1u << i : 0;
+    return lanes;
+}
+
+/* Under the lock. False when there was nothing in it. */
+static bool empty_inbox(struct sp__injector *injector)
+{
+    if (load_relaxed(&injector->is_urgent))
+        store_relaxed(&injector->is_urgent, 0u);
+    else if (!task_of(load_relaxed(&injector->inbox)))
+        return false;
+    /* acquire (J1). Leaves the closed bit as it is. */
+    sp_task *newest = task_of(fetch_and_seq_cst(&injector->inbox, CLOSED));
+    if (!newest)
+        return false;
+    uint32_t n_normal = sort_into_lanes(injector, newest);
+    store_relaxed(&injector->n_normal, load_relaxed(&injector->n_normal) + n_normal);
     /* seq-cst (S1): before the mover's look at `sleepers`. */
-    store_seq_cst(&injector->stashed, load_relaxed(&injector->stashed) + n);
+    store_seq_cst(&injector->stashed, lanes_with_tasks(injector));
+    return true;
 }
 
 /* Under the lock. */
-static uint32_t take_from_stash(struct sp__injector *injector, sp_task **tasks,
-                                uint32_t max)
+static uint32_t take_from_lane(struct sp__injector *injector, int i, sp_task **tasks,
+                               uint32_t max)
 {
+    struct sp__lane *lane = &injector->lanes[i];
     uint32_t n = 0;
-    while (n < max && injector->oldest) {
-        tasks[n++] = injector->oldest;
-        injector->oldest = injector->oldest->next;
+    while (n < max && lane->oldest) {
+        tasks[n++] = lane->oldest;
+        lane->oldest = lane->oldest->next;
     }
-    if (!injector->oldest)
-        injector->newest = NULL;
-    store_relaxed(&injector->stashed, load_relaxed(&injector->stashed) - n);
+    if (1u << i == SP__LANE_NORMAL)
+        store_relaxed(&injector->n_normal, load_relaxed(&injector->n_normal) - n);
+    if (!lane->oldest) {
+        lane->newest = NULL;
+        store_relaxed(&injector->stashed, load_relaxed(&injector->stashed) ^ (1u << i));
+    }
     return n;
 }
 
-enum sp__inject_result sp__injector_take(struct sp__injector *injector, sp_task **tasks,
-                                         uint32_t max, uint32_t *ret_n)
+/* Under the lock. */
+static uint32_t take_from_stash(struct sp__injector *injector, uint32_t lanes,
+                                sp_task **tasks, uint32_t max)
 {
-    if (sp__injector_is_empty(injector))
+    lanes &= load_relaxed(&injector->stashed);
+    if (!lanes)
+        return 0;
+    int lane = __builtin_ctz(lanes);
+    return take_from_lane(injector, lane, tasks,
+                          1u << lane == SP__LANE_NORMAL ? max : 1);
+}
+
+enum sp__inject_result sp__injector_take(struct sp__injector *injector, uint32_t lanes,
+                                         sp_task **tasks, uint32_t max, uint32_t *ret_n)
+{
+    if (!task_of(load_relaxed(&injector->inbox)) &&
+        !(load_relaxed(&injector->stashed) & lanes) &&
+        !(load_relaxed(&injector->is_urgent) & lanes))
         return SP__INJECT_NONE;
     uint32_t unlocked = 0;
     /* acquire (J2): the stash, as the one before us left it. */
@@ -88,11 +161,13 @@ enum sp__inject_result sp__injector_take(struct sp__injector *injector, sp_task 
         !cas_weak_acquire(&injector->lock, &unlocked, 1))
         return SP__INJECT_MAYBE;
 
-    empty_inbox(injector);
-    uint32_t n = take_from_stash(injector, tasks, max);
+    bool has_moved = empty_inbox(injector);
+    uint32_t n = take_from_stash(injector, lanes, tasks, max);
+    if (sp_unlikely(load_relaxed(&injector->stashed) & SP__LANE_HIGH))
+        store_relaxed(&injector->is_urgent, SP__LANE_HIGH);
     store_release(&injector->lock, 0); /* (J2) */
     if (n == 0)
-        return SP__INJECT_NONE;
+        return has_moved ? SP__INJECT_MOVED : SP__INJECT_NONE;
     *ret_n = n;
     return SP__INJECT_TAKEN;
 }

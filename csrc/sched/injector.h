@@ -3,9 +3,11 @@
  *
  * Two parts. The inbox is a stack to which anyone pushes with one
  * compare-exchange: a submitter, who may hold the GIL, never waits for a worker
- * that lost its CPU. The stash is a plain list in order of arrival, used by
- * whoever holds the try-lock: he empties the inbox into it, reversed, and takes
- * from its front. Hence first in, first out.
+ * that lost its CPU. The stash is one plain list for each lane (high, normal, low),
+ * in order of arrival, used by whoever holds the try-lock: he empties the inbox
+ * into it, reversed, and takes from a lane's front. Hence first in, first out in
+ * each lane. There is one inbox for all lanes, so that tasks of several lanes are
+ * accepted or refused together.
  *
  *            push  take  close  is_empty      - may run at the same time
  * all         -     -     -       -
@@ -24,32 +26,80 @@
 #include "base/compiler.h"
 #include "stealpool.h"
 
+enum {
+    SP__LANE_HIGH = 1,
+    SP__LANE_NORMAL = 2,
+    SP__LANE_LOW = 4,
+    SP__LANE_ALL = 7,
+    SP__LANES = 3,
+};
+
+struct sp__lane {
+    sp_task *oldest;
+    sp_task *newest;
+};
+
+/* Tasks that a thread is about to push: a list by `next`, oldest last. */
+struct sp__batch {
+    sp_task *newest;
+    sp_task *oldest;
+    bool has_high;
+};
+
+/** Add a task to a batch that was zeroed. */
+static inline void sp__batch_add(struct sp__batch *batch, sp_task *task)
+{
+    task->next = batch->newest;
+    batch->newest = task;
+    if (!batch->oldest)
+        batch->oldest = task;
+    batch->has_high |= task->priority == SP_PRIORITY_HIGH;
+}
+
 struct sp__injector {
     /* Newest task, linked by `next`; lowest bit: closed. Publishes tasks (J1). */
     SP_CACHE_ALIGNED _Atomic(uintptr_t) inbox;
     SP_CACHE_ALIGNED _Atomic(uint32_t) lock; /* who takes; guards the stash (J2) */
-    _Atomic(uint32_t) stashed;               /* length of the stash; for is_empty */
-    sp_task *oldest;                         /* under the lock */
-    sp_task *newest;                         /* under the lock */
+    _Atomic(uint32_t) stashed;               /* lanes with tasks; for is_empty */
+    _Atomic(uint32_t) n_normal;              /* in the stash; a hint */
+    struct sp__lane lanes[SP__LANES];        /* under the lock */
+    /* A hint: SP__LANE_HIGH = there may be a task of that lane. Before each task of his own
+     * a worker looks here, so it is alone, and normal tasks never write to it. */
+    SP_CACHE_ALIGNED _Atomic(uint32_t) is_urgent;
 };
 
-enum sp__inject_result { SP__INJECT_TAKEN, SP__INJECT_NONE, SP__INJECT_MAYBE };
+enum sp__inject_result {
+    SP__INJECT_TAKEN,
+    SP__INJECT_NONE,  /* nothing in these lanes */
+    SP__INJECT_MOVED, /* the same; but tasks of other lanes were moved meanwhile */
+    SP__INJECT_MAYBE, /* somebody else has the lock */
+};
 
-/**
- * Push the `n` tasks from `first` to `last`, linked by `next` from the newest
- * (`first`) to the oldest. False when closed, and nothing happened.
- */
-bool sp__injector_push(struct sp__injector *injector, sp_task *first, sp_task *last);
+/** Push all tasks of a batch, which has some. False when closed, and nothing
+ * happened. */
+bool sp__injector_push(struct sp__injector *injector, const struct sp__batch *batch);
 
 /** The same for tasks that were accepted already: works when closed, too. */
-void sp__injector_spill(struct sp__injector *injector, sp_task *first, sp_task *last);
+void sp__injector_spill(struct sp__injector *injector, const struct sp__batch *batch);
+
+/** A task of the high lane may be here: take it before anything else. */
+static inline bool sp__injector_is_urgent(const struct sp__injector *injector)
+{
+    return sp_unlikely(load_relaxed(&injector->is_urgent));
+}
 
 /**
- * Take up to `max` tasks, oldest first, into `tasks`.
+ * Take tasks of one lane, oldest first, into `tasks`: of the highest of `lanes` (a sum
+ * of SP__LANE_*) that has any. Up to `max` normal ones; of the others one, for in a
+ * deque they would lose their place.
+ *
+ * After TAKEN and MOVED the caller was a submitter, too: sp__idle_notify(), if
+ * anything is left here, or when he has published what he took.
  * @param ret_n  written on TAKEN: at least 1.
  */
-enum sp__inject_result sp__injector_take(struct sp__injector *injector, sp_task **tasks,
-                                         uint32_t max, uint32_t *ret_n);
+enum sp__inject_result sp__injector_take(struct sp__injector *injector, uint32_t lanes,
+                                         sp_task **tasks, uint32_t max,
+                                         uint32_t *ret_n);
 
 /** Refuse new tasks from now on. */
 void sp__injector_close(struct sp__injector *injector);

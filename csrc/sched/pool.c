@@ -146,6 +146,7 @@ bool sp__pool_is_elsewhere(const sp_pool *pool)
     return false;
 }
 
+/* The worker is awake, so the pool is not over, whatever is closed meanwhile. */
 static bool push_from_worker(struct sp__worker *worker, sp_task *const *tasks, size_t n)
 {
     if (sp__injector_is_closed(&worker->pool->injector))
@@ -156,9 +157,10 @@ static bool push_from_worker(struct sp__worker *worker, sp_task *const *tasks, s
 
 static bool push_from_outside(sp_pool *pool, sp_task *const *tasks, size_t n)
 {
-    for (size_t i = n - 1; i > 0; i--)
-        tasks[i]->next = tasks[i - 1];
-    if (!sp__injector_push(&pool->injector, tasks[n - 1], tasks[0]))
+    struct sp__batch batch = {.newest = NULL};
+    for (size_t i = 0; i < n; i++)
+        sp__batch_add(&batch, tasks[i]);
+    if (!sp__injector_push(&pool->injector, &batch))
         return false;
     fetch_add_relaxed(&pool->submitted, n);
     store_relaxed(&pool->submit_cpu, sp__os_current_cpu());
@@ -238,7 +240,8 @@ static void throw_away_queued(sp_pool *pool)
     sp_task *task;
     uint32_t n;
     while (!sp__injector_is_empty(&pool->injector)) {
-        if (sp__injector_take(&pool->injector, &task, 1, &n) == SP__INJECT_TAKEN)
+        if (sp__injector_take(&pool->injector, SP__LANE_ALL, &task, 1, &n) ==
+            SP__INJECT_TAKEN)
             sp__task_throw_away(task);
         else
             sp__os_yield();

@@ -32,6 +32,13 @@ void sp_task_init(sp_task *task, sp_task_fn run, sp_release_fn release)
         task->tickets[i].task = task;
 }
 
+void sp_task_set_priority(sp_task *task, sp_priority priority)
+{
+    assert(priority >= SP_PRIORITY_LOW && priority <= SP_PRIORITY_HIGH);
+    assert(sp_task_phase(task) == SP_PENDING);
+    task->priority = priority;
+}
+
 sp_phase sp_task_phase(const sp_task *task)
 {
     /* acquire (T1): what the task wrote, from the thread that ended it. */

@@ -49,8 +49,7 @@ static void count(_Atomic(uint64_t) *counter, uint64_t n)
  * owner takes from the top like a thief, for the bottom is the newest. */
 static void spill(struct sp__worker *worker)
 {
-    sp_task *newest = NULL;
-    sp_task *oldest = NULL;
+    struct sp__batch batch = {.newest = NULL};
     for (int moved = 0; moved < SP_DEQUE_CAPACITY / 2;) {
         sp_task *task;
         enum sp__steal_result result = sp__deque_steal(&worker->deque, &task);
@@ -58,22 +57,26 @@ static void spill(struct sp__worker *worker)
             break;
         if (result == SP__STEAL_LOST)
             continue;
-        task->next = newest;
-        newest = task;
-        if (!oldest)
-            oldest = task;
+        sp__batch_add(&batch, task);
         moved++;
     }
-    if (newest)
-        sp__injector_spill(&worker->pool->injector, newest, oldest);
+    if (batch.newest)
+        sp__injector_spill(&worker->pool->injector, &batch);
 }
 
 void sp__worker_push(struct sp__worker *worker, sp_task *const *tasks, size_t n)
 {
     assert(worker == current);
+    struct sp__batch special = {.newest = NULL};
+    /* A task is not looked at again once others see it: it may be gone. */
     for (size_t i = 0; i < n; i++)
-        while (!sp__deque_push(&worker->deque, tasks[i]))
-            spill(worker);
+        if (sp_unlikely(tasks[i]->priority != SP_PRIORITY_NORMAL))
+            sp__batch_add(&special, tasks[i]);
+        else
+            while (!sp__deque_push(&worker->deque, tasks[i]))
+                spill(worker);
+    if (sp_unlikely(special.newest))
+        sp__injector_spill(&worker->pool->injector, &special);
     count(&worker->submitted, n);
 }
 
@@ -83,37 +86,42 @@ void sp__worker_push(struct sp__worker *worker, sp_task *const *tasks, size_t n)
  * deque, so that pop() gives the oldest. Those that do not fit go back. */
 static void push_injected(struct sp__worker *worker, sp_task **tasks, uint32_t n)
 {
-    for (; n > 0; n--) {
-        if (sp__deque_push(&worker->deque, tasks[n - 1]))
-            continue;
-        for (uint32_t i = n - 1; i > 0; i--)
-            tasks[i]->next = tasks[i - 1];
-        sp__injector_spill(&worker->pool->injector, tasks[n - 1], tasks[0]);
-        return;
-    }
+    struct sp__batch batch = {.newest = NULL};
+    while (n > 0 && sp__deque_push(&worker->deque, tasks[n - 1]))
+        n--;
+    for (uint32_t i = 0; i < n; i++)
+        sp__batch_add(&batch, tasks[i]);
+    if (n > 0)
+        sp__injector_spill(&worker->pool->injector, &batch);
 }
 
-static sp_task *take_injected(struct sp__worker *worker)
+static sp_task *take_injected(struct sp__worker *worker, uint32_t lanes)
 {
     sp_pool *pool = worker->pool;
     sp_task *batch[INJECTOR_BATCH];
-    uint32_t stashed = load_relaxed(&pool->injector.stashed);
-    uint32_t share = stashed / pool->n_workers + 1;
-    uint32_t n;
+    uint32_t share = load_relaxed(&pool->injector.n_normal) / pool->n_workers + 1;
+    uint32_t n = 0;
 
     if (share > INJECTOR_BATCH)
         share = INJECTOR_BATCH;
     if (pool->n_workers == 1)
         share = 1; /* keeps the order, whatever find_task() takes first */
-    if (sp__injector_take(&pool->injector, batch, share, &n) != SP__INJECT_TAKEN)
+    switch (sp__injector_take(&pool->injector, lanes, batch, share, &n)) {
+    case SP__INJECT_TAKEN:
+        count(&worker->injected, n);
+        push_injected(worker, batch + 1, n - 1);
+        break;
+    case SP__INJECT_MOVED:
+        break;
+    case SP__INJECT_NONE:
+    case SP__INJECT_MAYBE:
         return NULL;
-    count(&worker->injected, n);
-    push_injected(worker, batch + 1, n - 1);
+    }
     /* While we moved the others nobody could see them, so somebody may have
      * gone to sleep: this is one more publication. */
     if (n > 1 || !sp__injector_is_empty(&pool->injector))
         sp__idle_notify(&pool->idle);
-    return batch[0];
+    return n > 0 ? batch[0] : NULL;
 }
 
 static sp_task *steal(struct sp__worker *worker)
@@ -138,30 +146,45 @@ static sp_task *steal(struct sp__worker *worker)
     return NULL;
 }
 
-/* From outside and from the far end of the own deque in turn: tasks that go on
- * submitting tasks keep nobody waiting for ever. */
+/* What would wait for ever, were there always something more urgent: each kind in
+ * its turn. Tasks that go on submitting tasks, and a stream of high ones, therefore
+ * keep nobody waiting for ever. */
 static sp_task *take_oldest(struct sp__worker *worker)
 {
     sp_task *task;
-    if (worker->ticks % 2 == 0)
-        return take_injected(worker);
-    if (sp__deque_steal(&worker->deque, &task) == SP__STEAL_TAKEN)
-        return task;
-    return NULL;
+    switch (worker->ticks / OLDEST_FIRST_EVERY % 4) {
+    case 0:
+        return take_injected(worker, SP__LANE_LOW);
+    case 1:
+        return take_injected(worker, SP__LANE_NORMAL);
+    case 2:
+        return steal(worker);
+    default:
+        if (sp__deque_steal(&worker->deque, &task) == SP__STEAL_TAKEN)
+            return task;
+        return NULL;
+    }
 }
 
-/* Own work first, for it is warm; then what came from outside; then others'. */
+/* Own work first, for it is warm; then what came from outside; then others'. But what
+ * is urgent comes before all that, and what can wait after it. */
 static sp_task *find_task(struct sp__worker *worker)
 {
+    struct sp__injector *injector = &worker->pool->injector;
     sp_task *task;
     if (++worker->ticks % OLDEST_FIRST_EVERY == 0 &&
         (task = take_oldest(worker)) != NULL)
         return task;
+    if (sp__injector_is_urgent(injector) &&
+        (task = take_injected(worker, SP__LANE_HIGH)) != NULL)
+        return task;
     if ((task = sp__deque_pop(&worker->deque)) != NULL)
         return task;
-    if ((task = take_injected(worker)) != NULL)
+    if ((task = take_injected(worker, SP__LANE_HIGH | SP__LANE_NORMAL)) != NULL)
         return task;
     if ((task = steal(worker)) != NULL)
+        return task;
+    if ((task = take_injected(worker, SP__LANE_LOW)) != NULL)
         return task;
     if (!sp__injector_is_empty(&worker->pool->injector))
         sp__os_yield(); /* somebody else has its lock */

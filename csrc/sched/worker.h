@@ -51,8 +51,9 @@ void sp__worker_init(struct sp__worker *worker, sp_pool *pool, uint32_t index,
 /** The thread's main function: returns once the pool is over. */
 void sp__worker_run(void *worker);
 
-/** The worker, in its own thread: queue tasks behind its deque's bottom; those
- * that do not fit, and then half of the deque, go to the injector. */
+/** The worker, in its own thread: queue tasks of normal priority behind its deque's
+ * bottom; if they do not fit, half of the deque goes to the injector. High and low
+ * tasks go there at once. */
 void sp__worker_push(struct sp__worker *worker, sp_task *const *tasks, size_t n);
 
 #endif /* SP_SCHED_WORKER_H */

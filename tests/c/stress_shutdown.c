@@ -95,6 +95,9 @@ static void init_item(struct scene *scene, struct item *item, struct item *child
     item->scene = scene;
     item->child = child;
     sp_task_init(&item->task, run, release);
+    uint64_t random = (uint64_t)(uintptr_t)item ^ scene->seed;
+    sp_task_set_priority(&item->task,
+                         (sp_priority)((int)sp__random_below(&random, 3) - 1));
     sp_group_add(&scene->group, &item->task);
 }
 

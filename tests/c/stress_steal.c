@@ -182,6 +182,7 @@ struct node {
 
 struct tree {
     sp_pool *pool;
+    bool has_priorities; /* else all are normal */
     sp_group group;
     _Atomic(uint32_t) runs;
 };
@@ -207,6 +208,8 @@ static void grow(struct tree *tree, unsigned depth)
     node->tree = tree;
     node->depth = depth;
     sp_task_init(&node->task, branch, free_node);
+    if (tree->has_priorities)
+        sp_task_set_priority(&node->task, SP_PRIORITY_HIGH - (int)(depth % 3));
     sp_group_add(&tree->group, &node->task);
     CHECK_EQ(sp_submit(tree->pool, &node->task), SP_OK);
     sp_task_unref(&node->task);
@@ -222,6 +225,7 @@ static void a_tree_of_tasks_runs_every_node_once(void)
         sp_group_init(&tree.group);
         for (long round = check_rounds(4); round > 0; round--) {
             store_seq_cst(&tree.runs, 0u);
+            tree.has_priorities = round % 2;
             grow(&tree, depth);
             while (sp_group_wait(&tree.group, -1) == SP_EINTR)
                 ;

@@ -47,6 +47,7 @@ static void play(unsigned index, void *arg)
         _Atomic(uint32_t) done = 0;
         struct ping ping = {.done = &done};
         sp_task_init(&ping.task, pong, NULL);
+        sp_task_set_priority(&ping.task, SP_PRIORITY_HIGH - (int)(i % 3));
         CHECK_EQ(sp_submit(players->pool, &ping.task), SP_OK);
         /* Two ways to wait, of different speed. */
         if ((i + index) % 2)

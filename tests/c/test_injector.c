@@ -14,12 +14,19 @@ static struct sp__injector *new_injector(void)
     return injector;
 }
 
-/* Link tasks[first] ... tasks[last], oldest first, as push() wants them. */
+/* tasks[first] ... tasks[last], the oldest first. */
+static struct sp__batch batch_of(int first, int last)
+{
+    struct sp__batch batch = {.newest = NULL};
+    for (int i = first; i <= last; i++)
+        sp__batch_add(&batch, &tasks[i]);
+    return batch;
+}
+
 static bool push(struct sp__injector *injector, int first, int last)
 {
-    for (int i = last; i > first; i--)
-        tasks[i].next = &tasks[i - 1];
-    return sp__injector_push(injector, &tasks[last], &tasks[first]);
+    struct sp__batch batch = batch_of(first, last);
+    return sp__injector_push(injector, &batch);
 }
 
 /* Take up to `max` and check that they are those from `first`. */
@@ -27,7 +34,7 @@ static int take(struct sp__injector *injector, int first, uint32_t max)
 {
     sp_task *taken[N];
     uint32_t n = 12345;
-    switch (sp__injector_take(injector, taken, max, &n)) {
+    switch (sp__injector_take(injector, SP__LANE_ALL, taken, max, &n)) {
     case SP__INJECT_TAKEN:
         CHECK(n >= 1 && n <= max);
         for (uint32_t i = 0; i < n; i++)
@@ -35,6 +42,9 @@ static int take(struct sp__injector *injector, int first, uint32_t max)
         return (int)n;
     case SP__INJECT_NONE:
         CHECK_EQ(n, 12345, "written without a task");
+        return 0;
+    case SP__INJECT_MOVED:
+        CHECK(!"tasks of other lanes, but all lanes were asked for");
         return 0;
     case SP__INJECT_MAYBE:
         return -1;
@@ -73,7 +83,7 @@ static void what_is_left_stays_in_the_stash(void)
     CHECK(push(injector, 0, 4));
     for (int i = 0; i < 5; i++) {
         CHECK(!sp__injector_is_empty(injector), "task %d", i);
-        CHECK_EQ(load_relaxed(&injector->stashed), i ? 5 - i : 0);
+        CHECK_EQ(load_relaxed(&injector->n_normal), i ? 5 - i : 0);
         CHECK_EQ(take(injector, i, 1), 1);
     }
     CHECK(sp__injector_is_empty(injector));
@@ -120,11 +130,110 @@ static void a_spill_is_taken_in_even_when_closed(void)
 {
     struct sp__injector *injector = new_injector();
     sp__injector_close(injector);
-    tasks[1].next = &tasks[0];
-    sp__injector_spill(injector, &tasks[1], &tasks[0]);
+    struct sp__batch batch = batch_of(0, 1);
+    sp__injector_spill(injector, &batch);
     CHECK(sp__injector_is_closed(injector));
     CHECK(!sp__injector_is_empty(injector));
     CHECK_EQ(take(injector, 0, N), 2);
+    sp__free(injector);
+}
+
+/* -------------------------------------------------------------------- lanes */
+
+/* h0 n1 l2 h3 n4 l5 ... */
+static void mix_priorities(void)
+{
+    for (int i = 0; i < N; i++)
+        sp_task_set_priority(&tasks[i], SP_PRIORITY_HIGH - i % 3);
+}
+
+static void reset_priorities(void)
+{
+    for (int i = 0; i < N; i++)
+        sp_task_set_priority(&tasks[i], SP_PRIORITY_NORMAL);
+}
+
+static void check_taken(struct sp__injector *injector, uint32_t lanes, uint32_t max,
+                        const int *wanted, uint32_t n_wanted)
+{
+    sp_task *taken[N];
+    uint32_t n = 0;
+    CHECK_EQ(sp__injector_take(injector, lanes, taken, max, &n), SP__INJECT_TAKEN);
+    CHECK_EQ(n, n_wanted, "from %d", wanted[0]);
+    for (uint32_t i = 0; i < n; i++)
+        CHECK_EQ(taken[i] - tasks, wanted[i], "%u of %u", i, n);
+}
+
+static void the_highest_lane_comes_first_and_each_is_in_order(void)
+{
+    struct sp__injector *injector = new_injector();
+    mix_priorities();
+    CHECK(push(injector, 0, 4));
+    CHECK(push(injector, 5, N - 1));
+    static const int order[] = {0, 3, 6, 9, 1, 4, 7, 2, 5, 8};
+    for (int i = 0; i < 4; i++) /* one at a time, whatever is asked for */
+        check_taken(injector, SP__LANE_ALL, N, &order[i], 1);
+    CHECK(!sp__injector_is_urgent(injector));
+    check_taken(injector, SP__LANE_ALL, N, &order[4], 3);
+    for (int i = 7; i < N; i++)
+        check_taken(injector, SP__LANE_ALL, N, &order[i], 1);
+    CHECK(sp__injector_is_empty(injector));
+    reset_priorities();
+    sp__free(injector);
+}
+
+static void only_the_lanes_asked_for_are_taken(void)
+{
+    struct sp__injector *injector = new_injector();
+    sp_task *taken[N];
+    uint32_t n = 0;
+    mix_priorities();
+    CHECK(push(injector, 1, 2)); /* a normal, a low one */
+    CHECK(!sp__injector_is_urgent(injector));
+    CHECK_EQ(sp__injector_take(injector, SP__LANE_HIGH, taken, N, &n),
+             SP__INJECT_MOVED);
+    CHECK_EQ(sp__injector_take(injector, SP__LANE_HIGH, taken, N, &n), SP__INJECT_NONE);
+    CHECK(!sp__injector_is_empty(injector));
+    check_taken(injector, SP__LANE_LOW, N, (int[]){2}, 1);
+    CHECK(!sp__injector_is_empty(injector));
+    CHECK_EQ(sp__injector_take(injector, SP__LANE_LOW, taken, N, &n), SP__INJECT_NONE);
+    check_taken(injector, SP__LANE_HIGH | SP__LANE_NORMAL, N, (int[]){1}, 1);
+    CHECK(sp__injector_is_empty(injector));
+    reset_priorities();
+    sp__free(injector);
+}
+
+static void a_high_task_is_urgent_until_it_is_taken(void)
+{
+    struct sp__injector *injector = new_injector();
+    sp_task *taken[N];
+    uint32_t n = 0;
+    mix_priorities();
+    CHECK(push(injector, 1, 1));
+    CHECK(!sp__injector_is_urgent(injector));
+    CHECK(push(injector, 0, 0));
+    CHECK(sp__injector_is_urgent(injector));
+    check_taken(injector, SP__LANE_NORMAL, N, (int[]){1}, 1);
+    CHECK(sp__injector_is_urgent(injector));
+    check_taken(injector, SP__LANE_HIGH, N, (int[]){0}, 1);
+    CHECK(!sp__injector_is_urgent(injector));
+    /* A hint that came too late goes away at the next look. */
+    store_relaxed(&injector->is_urgent, SP__LANE_HIGH);
+    CHECK_EQ(sp__injector_take(injector, SP__LANE_HIGH, taken, N, &n), SP__INJECT_NONE);
+    CHECK(!sp__injector_is_urgent(injector));
+    reset_priorities();
+    sp__free(injector);
+}
+
+static void tasks_of_all_lanes_are_refused_together(void)
+{
+    struct sp__injector *injector = new_injector();
+    mix_priorities();
+    sp__injector_close(injector);
+    CHECK(!push(injector, 0, 2));
+    CHECK(!sp__injector_is_urgent(injector));
+    CHECK(sp__injector_is_empty(injector));
+    reset_priorities();
     sp__free(injector);
 }
 
@@ -136,5 +245,9 @@ int main(void)
     RUN(a_held_lock_means_maybe);
     RUN(a_closed_injector_refuses_but_gives);
     RUN(a_spill_is_taken_in_even_when_closed);
+    RUN(the_highest_lane_comes_first_and_each_is_in_order);
+    RUN(only_the_lanes_asked_for_are_taken);
+    RUN(a_high_task_is_urgent_until_it_is_taken);
+    RUN(tasks_of_all_lanes_are_refused_together);
     return 0;
 }

@@ -170,6 +170,121 @@ static void tasks_from_a_worker_run_mostly_newest_first(void)
     sp__free(order);
 }
 
+/* ----------------------------------------------------------------- priorities */
+
+static void submit_with_priority(struct order *order, int first, int last,
+                                 sp_priority priority)
+{
+    for (int i = first; i <= last; i++)
+        sp_task_set_priority(order->pointers[i], priority);
+    CHECK_EQ(sp_submit_many(order->pool, order->pointers + first,
+                            (size_t)(last - first + 1)),
+             SP_OK);
+}
+
+/* But for one in 61, which is what has waited longest of a kind. */
+static void check_mostly(const struct order *order, int from, int to, int first,
+                         int last)
+{
+    int strangers = 0;
+    for (int i = from; i <= to; i++)
+        strangers += order->seen[i] < first || order->seen[i] > last;
+    CHECK(strangers <= (to - from) / 61 + 1, "%d of those from %d", strangers, from);
+}
+
+static void urgent_tasks_overtake_and_idle_ones_wait(void)
+{
+    struct order *order = new_order(hold_gate);
+    CHECK_EQ(sp_submit(order->pool, &order->gate.task), SP_OK);
+    await(&order->has_begun, 1);
+    submit_with_priority(order, 0, 99, SP_PRIORITY_LOW);
+    submit_with_priority(order, 100, 199, SP_PRIORITY_NORMAL);
+    submit_with_priority(order, 200, MANY - 1, SP_PRIORITY_HIGH);
+    store_seq_cst(&order->may_end, 1u);
+    end_order(order);
+    check_mostly(order, 0, 99, 200, MANY - 1);
+    check_mostly(order, 100, 199, 100, 199);
+    check_mostly(order, 200, MANY - 1, 0, 99);
+    sp__free(order);
+}
+
+static void submit_all_kinds_inside(sp_task *task)
+{
+    struct order *order = ((struct item *)task)->order;
+    for (int i = 0; i < MANY; i++)
+        sp_task_set_priority(order->pointers[i], SP_PRIORITY_HIGH - i % 3);
+    CHECK_EQ(sp_submit_many(order->pool, order->pointers, MANY), SP_OK);
+}
+
+static void urgent_tasks_overtake_the_own_deque(void)
+{
+    struct order *order = new_order(submit_all_kinds_inside);
+    CHECK_EQ(sp_submit(order->pool, &order->gate.task), SP_OK);
+    end_order(order);
+    int strangers = 0;
+    for (int i = 0; i < MANY; i++)
+        strangers += order->seen[i] % 3 != i * 3 / MANY;
+    CHECK(strangers <= 2 * (MANY / 61 + 1), "%d", strangers);
+    sp__free(order);
+}
+
+struct stream {
+    sp_task task[2];
+    sp_task waiting;
+    sp_pool *pool;
+    uint32_t runs;
+    uint32_t runs_before; /* of the stream, before the one that waits ran */
+    _Atomic(uint32_t) is_over;
+};
+
+static struct stream stream;
+
+/* A high task that submits the next one, until the one that waits has run. */
+static void flow_on(sp_task *task)
+{
+    sp_task *next = task == &stream.task[0] ? &stream.task[1] : &stream.task[0];
+    stream.runs++;
+    if (stream.runs_before) {
+        store_seq_cst(&stream.is_over, 1u);
+        return;
+    }
+    sp_task_init(next, flow_on, NULL);
+    sp_task_set_priority(next, SP_PRIORITY_HIGH);
+    CHECK_EQ(sp_submit(stream.pool, next), SP_OK);
+}
+
+static void come_ashore(sp_task *task)
+{
+    (void)task;
+    stream.runs_before = stream.runs;
+}
+
+/* Its first task submits the one that waits: from a worker. */
+static void begin_stream(sp_task *task)
+{
+    CHECK_EQ(sp_submit(stream.pool, &stream.waiting), SP_OK);
+    flow_on(task);
+}
+
+static void nothing_starves_in_a_stream_of_urgent_tasks(void)
+{
+    for (int priority = SP_PRIORITY_LOW; priority <= SP_PRIORITY_NORMAL; priority++) {
+        for (int inside = 0; inside < 2; inside++) {
+            stream = (struct stream){.pool = new_pool(1)};
+            sp_task_init(&stream.waiting, come_ashore, NULL);
+            sp_task_set_priority(&stream.waiting, (sp_priority)priority);
+            sp_task_init(&stream.task[0], inside ? begin_stream : flow_on, NULL);
+            CHECK_EQ(sp_submit(stream.pool, &stream.task[0]), SP_OK);
+            if (!inside)
+                CHECK_EQ(sp_submit(stream.pool, &stream.waiting), SP_OK);
+            await(&stream.is_over, 1);
+            if (inside) /* four kinds have their turn, one in 61 */
+                CHECK(stream.runs_before <= 4 * 61, "%u", stream.runs_before);
+            sp_pool_free(stream.pool);
+        }
+    }
+}
+
 /* ------------------------------------------------------------------- spilling */
 
 struct flood {
@@ -326,6 +441,9 @@ int main(void)
     RUN(a_worker_knows_its_pool_and_blocks_signals);
     RUN(tasks_from_outside_run_in_order_on_one_worker);
     RUN(tasks_from_a_worker_run_mostly_newest_first);
+    RUN(urgent_tasks_overtake_and_idle_ones_wait);
+    RUN(urgent_tasks_overtake_the_own_deque);
+    RUN(nothing_starves_in_a_stream_of_urgent_tasks);
     RUN(more_than_fits_spills_and_all_of_it_runs);
     RUN(a_worker_that_feeds_itself_still_serves_others);
     RUN(a_worker_that_feeds_itself_still_serves_its_oldest_task);

@@ -17,7 +17,9 @@ see it. A state in which nothing can move any more is bad if
     the pool was closed, no task runs, and a worker is still there   (hangs).
 
 With `blocks`, a task that was begun never ends: then the same condition says that k
-workers can run k tasks at once, even during shutdown (work conservation).
+workers can run k tasks at once, even during shutdown (work conservation). With `peeks`,
+it may, and workers look for a high task before they take one of their own: that moves
+what is in the inbox to the stash, although there may be nothing for them.
 
 Which worker a waker finds is left open, so workers are interchangeable: states are
 stored with their processes sorted.
@@ -72,9 +74,10 @@ NOTIFY = ("notify", "claim", "count", "unpark")
 
 
 class Model:
-    def __init__(self, variant, blocks, batch):
+    def __init__(self, variant, blocks, batch, peeks=False):
         self.variant = variant
         self.blocks = blocks
+        self.peeks = peeks
         self.batch = batch  # tasks that a worker takes from the stash at once
 
     def lacks(self, variant):
@@ -190,6 +193,8 @@ class Model:
             yield go("found", deque=me.deque - 1)
         if (shared.inbox or shared.stash) and not shared.locked:
             yield go("locked", shared=shared._replace(locked=True))
+            if self.peeks and me.deque and shared.inbox:
+                yield go("peek", shared=shared._replace(locked=True))
         for victim in {w for w in without(state, me).workers if w.deque}:
             stolen = replace(state, victim, victim._replace(deque=victim.deque - 1))
             yield replace(stolen, me, me._replace(pc="found"))
@@ -228,6 +233,18 @@ class Model:
         else:
             yield go("found", **moved)
 
+    # The same for the high lane alone, which turns out to be empty.
+
+    def peek(self, state, me, go):
+        shared = state.shared
+        yield go("peeked", shared=shared._replace(inbox=0), hand=shared.inbox)
+
+    def peeked(self, state, me, go):
+        shared = state.shared
+        stash = shared.stash + me.hand
+        pc = ("scan",) if self.lacks("sorts silently") else ("notify", "scan")
+        yield go(*pc, shared=shared._replace(stash=stash, locked=False), hand=0)
+
     def found(self, state, me, go):
         shared = state.shared
         if not me.searches:
@@ -246,6 +263,8 @@ class Model:
     def run(self, state, me, go):
         shared = state.shared
         yield go("blocked" if self.blocks else "scan")
+        if self.peeks:
+            yield go("scan")
         if shared.children and not shared.closed:
             fewer = shared._replace(children=shared.children - 1)
             if self.lacks("pushes late"):
@@ -412,6 +431,7 @@ class Case(NamedTuple):
     closes: bool = False
     blocks: bool = False
     batch: int = 1
+    peeks: bool = False
 
     def start(self):
         return State(
@@ -429,6 +449,7 @@ class Case(NamedTuple):
         words += [f"{self.children} children"] * bool(self.children)
         words += ["tasks block"] * self.blocks + ["closed"] * self.closes
         words += [f"batches of {self.batch}"] * (self.batch > 1)
+        words += ["peeks"] * self.peeks
         return ", ".join(words)
 
 
@@ -444,6 +465,8 @@ CASES = [
     Case(2, 1, 2, closes=True),
     Case(1, 2, 2, closes=True, blocks=True, batch=2),
     Case(1, 2, 3, closes=True, blocks=True, batch=2),
+    Case(2, 1, 2, children=1, blocks=True, peeks=True),
+    Case(2, 1, 2, children=1, closes=True, peeks=True),
 ]
 
 # What is left out, and a small case in which that goes wrong.
@@ -462,6 +485,8 @@ VARIANTS = {
     "withdraws blindly": Case(1, 2, 2, children=1),
     # who moves tasks between queues does not notify
     "moves silently": Case(2, 1, 2, blocks=True),
+    # who moves tasks from the inbox to the stash, and takes none, does not notify
+    "sorts silently": Case(2, 1, 2, children=1, blocks=True, peeks=True),
     # a worker ends when the pool is closed and it sees no task
     "leaves early": Case(1, 2, 2, closes=True, blocks=True, batch=2),
     # does not compare `awake` before and after the look
@@ -473,7 +498,8 @@ VARIANTS = {
 
 def check(variant, case, limit=2_000_000):
     """Returns the number of states, and the path to a bad one or None."""
-    return Model(variant, case.blocks, case.batch).explore(case.start(), limit)
+    model = Model(variant, case.blocks, case.batch, case.peeks)
+    return model.explore(case.start(), limit)
 
 
 def report(name, case, expect_bad, verbose):
