@@ -95,15 +95,15 @@ static void push_injected(struct sp__worker *worker, sp_task **tasks, uint32_t n
         sp__injector_spill(&worker->pool->injector, &batch);
 }
 
-static sp_task *take_injected(struct sp__worker *worker, uint32_t lanes)
+static sp_task *take_injected(struct sp__worker *worker, uint32_t lanes, uint32_t most)
 {
     sp_pool *pool = worker->pool;
     sp_task *batch[INJECTOR_BATCH];
     uint32_t share = load_relaxed(&pool->injector.n_normal) / pool->n_workers + 1;
     uint32_t n = 0;
 
-    if (share > INJECTOR_BATCH)
-        share = INJECTOR_BATCH;
+    if (share > most)
+        share = most;
     if (pool->n_workers == 1)
         share = 1; /* keeps the order, whatever find_task() takes first */
     switch (sp__injector_take(&pool->injector, lanes, batch, share, &n)) {
@@ -154,9 +154,9 @@ static sp_task *take_oldest(struct sp__worker *worker)
     sp_task *task;
     switch (worker->ticks / OLDEST_FIRST_EVERY % 4) {
     case 0:
-        return take_injected(worker, SP__LANE_LOW);
+        return take_injected(worker, SP__LANE_LOW, 1);
     case 1:
-        return take_injected(worker, SP__LANE_NORMAL);
+        return take_injected(worker, SP__LANE_NORMAL, 1); /* the deque may be full */
     case 2:
         return steal(worker);
     default:
@@ -176,15 +176,16 @@ static sp_task *find_task(struct sp__worker *worker)
         (task = take_oldest(worker)) != NULL)
         return task;
     if (sp__injector_is_urgent(injector) &&
-        (task = take_injected(worker, SP__LANE_HIGH)) != NULL)
+        (task = take_injected(worker, SP__LANE_HIGH, 1)) != NULL)
         return task;
     if ((task = sp__deque_pop(&worker->deque)) != NULL)
         return task;
-    if ((task = take_injected(worker, SP__LANE_HIGH | SP__LANE_NORMAL)) != NULL)
+    if ((task = take_injected(worker, SP__LANE_HIGH | SP__LANE_NORMAL,
+                              INJECTOR_BATCH)) != NULL)
         return task;
     if ((task = steal(worker)) != NULL)
         return task;
-    if ((task = take_injected(worker, SP__LANE_LOW)) != NULL)
+    if ((task = take_injected(worker, SP__LANE_LOW, 1)) != NULL)
         return task;
     if (!sp__injector_is_empty(&worker->pool->injector))
         sp__os_yield(); /* somebody else has its lock */
