@@ -37,6 +37,14 @@ static void unpark(struct sp__parker *parker)
         sp__os_wake_one(&parker->token);
 }
 
+/* `worker`'s bit was taken off: he counts as searching from now on. */
+static void wake_claimed(struct sp__idle *idle, uint32_t worker)
+{
+    fetch_add_seq_cst(&idle->searching, 1u);
+    fetch_add_relaxed(&idle->woken, 1u);
+    unpark(&idle->parkers[worker]);
+}
+
 /* Claim the lowest sleeper of a word and wake him. False: none sleeps there. */
 static bool wake_in_word(struct sp__idle *idle, uint32_t word)
 {
@@ -47,9 +55,7 @@ static bool wake_in_word(struct sp__idle *idle, uint32_t word)
         if (!cas_weak_seq_cst(&idle->sleepers[word], &sleepers,
                               sleepers & (sleepers - 1)))
             continue;
-        fetch_add_seq_cst(&idle->searching, 1u);
-        fetch_add_relaxed(&idle->woken, 1u);
-        unpark(&idle->parkers[word * 64 + bit]);
+        wake_claimed(idle, word * 64 + bit);
         return true;
     }
     return false;
@@ -68,9 +74,13 @@ void sp__idle_notify(struct sp__idle *idle)
 
 void sp__idle_notify_all(struct sp__idle *idle)
 {
-    for (uint32_t word = 0; word < idle->words; word++)
-        while (wake_in_word(idle, word))
-            ;
+    /* Each once: one that falls asleep again has seen why it was woken (S4), and
+     * must not keep us here. */
+    for (uint32_t word = 0; word < idle->words; word++) {
+        uint64_t sleepers = fetch_and_seq_cst(&idle->sleepers[word], (uint64_t)0);
+        for (; sleepers; sleepers &= sleepers - 1)
+            wake_claimed(idle, word * 64 + (uint32_t)__builtin_ctzll(sleepers));
+    }
 }
 
 bool sp__idle_start_search(struct sp__idle *idle)
