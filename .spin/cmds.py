@@ -109,6 +109,33 @@ def asan(tests):
 
 
 @click.command()
+@click.option("--schedules", type=float, default=1e6, show_default=True)
+@click.option("--base", type=int, default=1, help="The first seed.")
+@click.argument("scenarios", nargs=-1)
+def sim(schedules, base, scenarios):
+    """Run the scheduler's sources under the simulator, tests/sim.
+
+    \b
+    spin sim
+    spin sim --schedules 1e7 --base 1000000 no_wake_up_is_lost
+    """
+    folder = c_build("c")
+    program = f"{folder}/tests/sim/sim"
+    call("ninja", "-C", folder, "tests/sim/sim")
+    call(program, "--litmus", "--schedules", 1000000)
+    for seed, scenario in sim_seeds():
+        call(program, "--seed", seed, scenario)
+    call(program, "--base", base, "--schedules", int(schedules), *scenarios)
+
+
+def sim_seeds():
+    """The seeds that once failed: pairs of seed and scenario."""
+    for line in (ROOT / "tests/sim/seeds.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            yield line.split()[:2]
+
+
+@click.command()
 @click.option("--fix", is_flag=True, help="Format the files instead of complaining.")
 @click.pass_context
 def lint(ctx, fix):

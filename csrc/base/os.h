@@ -55,6 +55,9 @@ static inline int64_t sp__os_deadline(int64_t timeout_ns)
 }
 
 /** Tell the processor that this is a spin loop. */
+#ifdef SP_SIM
+void sp__os_pause(void); /* tests/sim: let others go first */
+#else
 static inline void sp__os_pause(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
@@ -63,6 +66,7 @@ static inline void sp__os_pause(void)
     __asm__ volatile("isb" ::: "memory");
 #endif
 }
+#endif
 
 /** Let another thread of this CPU run, if there is one. */
 void sp__os_yield(void);
