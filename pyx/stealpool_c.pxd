@@ -63,6 +63,9 @@ cdef extern from "stealpool.h" nogil:
     ctypedef struct sp_group:
         pass
 
+    ctypedef struct sp_token:
+        pass
+
     ctypedef struct sp_ticket:
         pass
 
@@ -94,7 +97,17 @@ cdef extern from "stealpool.h" nogil:
     int sp_fail(int code, const char *message)
     const char *sp_take_failure()
 
+    # tokens
+    void sp_token_init(sp_token *token, sp_token *parent)
+    void sp_token_end(sp_token *token)
+    void sp_token_cancel(sp_token *token)
+    bint sp_token_is_cancelled(const sp_token *token)
+    const int *sp_token_address(const sp_token *token)
+    void sp_task_set_token(sp_task *task, sp_token *token)
+    sp_token *sp_current_token()
+
     # groups
+    void sp_group_set_token(sp_group *group, sp_token *token)
     void sp_group_init(sp_group *group)
     void sp_group_add(sp_group *group, sp_task *task)
     uint32_t sp_group_unfinished(const sp_group *group)

@@ -34,6 +34,8 @@ void sp__chaos(void);
 
 #define exchange_acquire(p, v) \
     (sp__chaos(), atomic_exchange_explicit((p), (v), memory_order_acquire))
+#define exchange_release(p, v) \
+    (sp__chaos(), atomic_exchange_explicit((p), (v), memory_order_release))
 #define exchange_acq_rel(p, v) \
     (sp__chaos(), atomic_exchange_explicit((p), (v), memory_order_acq_rel))
 
@@ -81,6 +83,10 @@ void sp__chaos(void);
     (sp__chaos(),                                                                      \
      atomic_compare_exchange_weak_explicit((p), (expected), (v), memory_order_seq_cst, \
                                            memory_order_relaxed))
+#define cas_acquire(p, expected, v)                                             \
+    (sp__chaos(), atomic_compare_exchange_strong_explicit((p), (expected), (v), \
+                                                          memory_order_acquire, \
+                                                          memory_order_relaxed))
 #define cas_seq_cst(p, expected, v)                                             \
     (sp__chaos(), atomic_compare_exchange_strong_explicit((p), (expected), (v), \
                                                           memory_order_seq_cst, \

@@ -188,6 +188,7 @@ uint32_t sp_cpu_quota(void);
 typedef struct sp_task sp_task;
 typedef struct sp_completion sp_completion;
 typedef struct sp_group sp_group;
+typedef struct sp_token sp_token;
 
 /** What a task does. Runs once, in a worker (or in the thread that waits for
  * it), and must return. */
@@ -210,7 +211,8 @@ typedef struct sp_ticket {
  * The unit of scheduling. Embed it as the first member of a struct of your own
  * that holds arguments and result. All fields are private.
  *
- * A task is pending, running, then done; or pending, then cancelled. Whoever
+ * A task is pending, running, then done; or pending, then cancelled (for a moment it
+ * may be seen as running before it is cancelled, without having begun). Whoever
  * makes the change with one atomic operation on `state` owns its consequences.
  * `state` also counts the references: the queue holds one from sp_submit()
  * until the task was run or thrown away, the owner holds one from
@@ -222,6 +224,7 @@ struct sp_task {
     sp_task_fn run;
     sp_release_fn release;
     sp_group *group;
+    sp_token *token;
     SP__ATOMIC(uint32_t) state;
     int32_t priority; /* enum sp_priority */
     sp_ticket tickets[SP_TICKETS];
@@ -301,6 +304,7 @@ sp_status sp_task_wait(sp_task *task, int64_t timeout_ns, int64_t spin_ns);
 /**
  * Run the task in the calling thread, if nobody has started it.
  * @return SP_OK: it was run and is done. SP_EDONE: somebody else has it.
+ *         SP_ECANCELLED: its token is cancelled, and now it is, too.
  */
 sp_status sp_task_run(sp_task *task);
 
@@ -320,8 +324,8 @@ void sp_task_ref(sp_task *task);
 void sp_task_unref(sp_task *task);
 
 /**
- * Inside a task or a loop: has somebody asked for it to stop? Cheap (one load
- * from memory of this thread's, one shared load); ask as often as you like.
+ * Inside a task or a loop: has somebody asked for it to stop, by sp_task_cancel() or
+ * with its token? Cheap (three loads); ask as often as you like.
  */
 int sp_cancelled(void);
 
@@ -337,6 +341,58 @@ int sp_fail(int code, const char *message);
  * the last call. Valid until the next sp_fail() in this thread. */
 const char *sp_take_failure(void);
 
+/* ----------------------------------------------------------------- tokens */
+
+/**
+ * Asks many tasks to stop at once. Tokens form trees: a cancelled token cancels all
+ * that are below it. Lives in memory of the caller's, longer than the tasks that have
+ * it and the tokens below it. All fields are private.
+ */
+struct sp_token {
+    SP__ATOMIC(int) is_cancelled;
+    uint32_t reserved;
+    sp_token *parent; /* the rest under a lock */
+    sp_token *child;
+    sp_token *before; /* of those with the same parent */
+    sp_token *after;
+};
+
+/** Make a token; below `parent`, unless that is NULL. If `parent` is cancelled, it is,
+ * too. */
+void sp_token_init(sp_token *token, sp_token *parent);
+
+/** Before the token's memory goes: take it out of its tree. No token is below it, and
+ * no task that has not ended has it. Needless for a token without a parent. */
+void sp_token_end(sp_token *token);
+
+/**
+ * Cancel the token and all below it, for good.
+ *
+ * Running tasks that have it see that in sp_cancelled(); their loops begin no new piece
+ * and return SP_ECANCELLED. Queued ones are cancelled, instead of run, when their turn
+ * comes: waiters wake up, tickets are delivered, groups count them out. That needs no
+ * memory, and cannot fail. Nothing that has begun is interrupted.
+ */
+void sp_token_cancel(sp_token *token);
+
+/** True once it is cancelled. */
+int sp_token_is_cancelled(const sp_token *token);
+
+/**
+ * Where a kernel that knows nothing of this library can read whether to stop: 0 or 1,
+ * an int that others write (read it through a pointer to volatile, or atomically).
+ * Valid as long as the token.
+ */
+const int *sp_token_address(const sp_token *token);
+
+/** Give the task a token; NULL takes it back. Before it is submitted, by the thread that
+ * submits it. */
+void sp_task_set_token(sp_task *task, sp_token *token);
+
+/** The token of the task that this thread runs, or loops for; NULL without. To make a
+ * token below it for tasks that are parts of that one. */
+sp_token *sp_current_token(void);
+
 /* ----------------------------------------------------------------- groups */
 
 /**
@@ -346,9 +402,15 @@ const char *sp_take_failure(void);
 struct sp_group {
     SP__ATOMIC(uint32_t) unfinished; /* top bit: somebody waits */
     uint32_t reserved;
+    sp_token *token;
 };
 
 void sp_group_init(sp_group *group);
+
+/** Tasks that are added after this have `token`, and so can all be cancelled at once:
+ * sp_group_wait() then returns when those that run have noticed. NULL: they keep what
+ * sp_task_set_token() gave them. */
+void sp_group_set_token(sp_group *group, sp_token *token);
 
 /** Count `task` in. Before it is submitted, by the thread that submits it;
  * if sp_submit() fails, the task is counted out again. */

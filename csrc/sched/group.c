@@ -10,9 +10,16 @@ void sp_group_init(sp_group *group)
     *group = (sp_group){0};
 }
 
+void sp_group_set_token(sp_group *group, sp_token *token)
+{
+    group->token = token;
+}
+
 void sp_group_add(sp_group *group, sp_task *task)
 {
     task->group = group;
+    if (group->token)
+        task->token = group->token;
     sp__group_enter(group, 1);
 }
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stddef.h>
 
+#include "base/compiler.h"
 #include "base/os.h"
 #include "sched/completion.h"
 #include "sched/group.h"
@@ -37,6 +38,12 @@ void sp_task_set_priority(sp_task *task, sp_priority priority)
     assert(priority >= SP_PRIORITY_LOW && priority <= SP_PRIORITY_HIGH);
     assert(sp_task_phase(task) == SP_PENDING);
     task->priority = priority;
+}
+
+void sp_task_set_token(sp_task *task, sp_token *token)
+{
+    assert(sp_task_phase(task) == SP_PENDING);
+    task->token = token;
 }
 
 sp_phase sp_task_phase(const sp_task *task)
@@ -104,19 +111,19 @@ static void announce_end(sp_task *task, uint32_t old, sp_group *group)
 }
 
 /*
- * running -> done; drops `refs` references in the same step. Everything needed
- * afterwards is read before: after it the owner may free the task, be it on his
+ * running -> done or cancelled; drops `refs` references in the same step. Everything
+ * needed afterwards is read before: after it the owner may free the task, be it on his
  * stack.
  */
-static void complete(sp_task *task, uint32_t refs)
+static void end_claimed(sp_task *task, sp_phase phase, uint32_t refs)
 {
     sp_group *group = task->group;
     sp_release_fn release = task->release;
 
     /* release (T1): the task's results, to whoever sees it done. acquire (T2, T3):
      * this may be the last reference; and the tickets' queues. */
-    uint32_t old =
-        fetch_add_acq_rel(&task->state, (SP_DONE - SP_RUNNING) - refs * SP__TASK_REF);
+    uint32_t change = (uint32_t)phase - SP_RUNNING - refs * SP__TASK_REF;
+    uint32_t old = fetch_add_acq_rel(&task->state, change);
     assert(phase_of(old) == SP_RUNNING);
     announce_end(task, old, group);
     if (release && old < (refs + 1) * SP__TASK_REF && refs > 0)
@@ -125,7 +132,14 @@ static void complete(sp_task *task, uint32_t refs)
 
 void sp__task_complete(sp_task *task)
 {
-    complete(task, 0);
+    end_claimed(task, SP_DONE, 0);
+}
+
+/* Only whoever claimed the task may look at its token, for it need not live longer
+ * than the task, and entries in queues do. */
+static bool is_revoked(const sp_task *task)
+{
+    return sp_unlikely(sp__token_is_cancelled(task->token));
 }
 
 static void run(sp_task *task)
@@ -141,10 +155,14 @@ bool sp__task_execute(sp_task *task, void (*before_end)(void *), void *arg)
         sp_task_unref(task);
         return false;
     }
+    if (is_revoked(task)) {
+        end_claimed(task, SP_CANCELLED, 1);
+        return false;
+    }
     run(task);
     if (before_end)
         before_end(arg);
-    complete(task, 1);
+    end_claimed(task, SP_DONE, 1);
     return true;
 }
 
@@ -152,8 +170,12 @@ sp_status sp_task_run(sp_task *task)
 {
     if (!sp__task_claim(task))
         return SP_EDONE;
+    if (is_revoked(task)) {
+        end_claimed(task, SP_CANCELLED, 0);
+        return SP_ECANCELLED;
+    }
     run(task);
-    complete(task, 0);
+    end_claimed(task, SP_DONE, 0);
     return SP_OK;
 }
 
@@ -246,8 +268,8 @@ sp_status sp_task_wait(sp_task *task, int64_t timeout_ns, int64_t spin_ns)
     if (timeout_ns == 0)
         return SP_ETIMEDOUT;
     int64_t deadline_ns = sp__os_deadline(timeout_ns);
-    if (sp__worker_current() && sp_task_run(task) == SP_OK)
-        return SP_OK;
+    if (sp__worker_current() && sp_task_run(task) != SP_EDONE)
+        return ended_status(task);
     if (spin_ns > 0) {
         if (timeout_ns > 0 && spin_ns > timeout_ns)
             spin_ns = timeout_ns;
@@ -303,4 +325,9 @@ sp_task *sp__task_current(void)
 int sp_cancelled(void)
 {
     return sp__task_is_stopped(current);
+}
+
+sp_token *sp_current_token(void)
+{
+    return current ? current->token : NULL;
 }

@@ -4,6 +4,9 @@
  *      pending --claim--> running --complete--> done
  *         \----cancel---> cancelled
  *
+ * (and running --revoke--> cancelled, when whoever claimed it finds its token
+ * cancelled, before he calls anything)
+ *
  * struct sp_task is declared in stealpool.h, so that callers can embed it. Its
  * `state` word holds, all changed together by one read-modify-write:
  *
@@ -26,6 +29,7 @@
 #include <stdint.h>
 
 #include "base/atomics.h"
+#include "sched/token.h"
 #include "stealpool.h"
 
 #define SP__TASK_PHASE 0x3u
@@ -53,8 +57,8 @@ bool sp__task_claim(sp_task *task);
 void sp__task_complete(sp_task *task);
 
 /**
- * What a worker does with a task from a queue: run it if it can be claimed, and drop
- * the queue's reference. The task may be gone on return. When it has run, and before
+ * What a worker does with a task from a queue: run it if it can be claimed and its token
+ * is not cancelled, and drop the queue's reference. The task may be gone on return. When it has run, and before
  * anybody can know, before_end(arg) is called; NULL = nothing.
  * @return whether it was run here.
  */
@@ -73,10 +77,12 @@ sp_task *sp__task_set_current(sp_task *task);
 /** The task that this thread runs or works for; NULL outside of tasks. */
 sp_task *sp__task_current(void);
 
-/** True when `task` was asked to stop. NULL is never asked. */
+/** True when the task, which is running, was asked to stop, by itself or with its
+ * token. NULL is never asked. */
 static inline bool sp__task_is_stopped(const sp_task *task)
 {
-    return task && (load_relaxed(&task->state) & SP__TASK_STOP);
+    return task && ((load_relaxed(&task->state) & SP__TASK_STOP) ||
+                    sp__token_is_cancelled(task->token));
 }
 
 #endif /* SP_SCHED_TASK_H */
