@@ -22,7 +22,8 @@ static bool take(void)
 {
     sp_task *task;
     uint32_t n;
-    return sp__injector_take(&box.queue, &task, 1, &n) == SP__INJECT_TAKEN;
+    return sp__injector_take(&box.queue, SP__LANE_ALL, &task, 1, &n) ==
+           SP__INJECT_TAKEN;
 }
 
 static bool is_over(void)
@@ -68,8 +69,9 @@ static void worker(void *arg)
 
 static void submit(void *arg)
 {
-    sp_task *task = arg;
-    CHECK(sp__injector_push(&box.queue, task, task));
+    struct sp__batch batch = {0};
+    sp__batch_add(&batch, arg);
+    CHECK(sp__injector_push(&box.queue, &batch));
     sp__idle_notify(&box.idle);
 }
 

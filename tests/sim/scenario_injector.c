@@ -17,21 +17,23 @@ static struct {
     struct item items[2][PER_THREAD];
     bool accepted[2][PER_THREAD];
     uint32_t taken[2][PER_THREAD];
-    uint32_t next[2]; /* under `lock`: the next number expected of a producer */
+    bool mixes; /* priorities */
     _Atomic(uint32_t) takers;
 } box;
 
 static void push(uint32_t producer, uint32_t number, uint32_t n)
 {
+    static const int priorities[] = {SP_PRIORITY_NORMAL, SP_PRIORITY_HIGH,
+                                     SP_PRIORITY_LOW};
     struct item *first = &box.items[producer][number];
+    struct sp__batch batch = {0};
     for (uint32_t i = 0; i < n; i++) {
         first[i].producer = producer;
         first[i].number = number + i;
-        if (i > 0)
-            first[i].task.next = &first[i - 1].task; /* newest to oldest */
+        first[i].task.priority = priorities[box.mixes ? sim_choose(3) : 0];
+        sp__batch_add(&batch, &first[i].task);
     }
-    bool accepted =
-        sp__injector_push(&box.injector, &first[n - 1].task, &first[0].task);
+    bool accepted = sp__injector_push(&box.injector, &batch);
     for (uint32_t i = 0; i < n; i++)
         box.accepted[producer][number + i] = accepted;
 }
@@ -43,12 +45,13 @@ static void produce(void *arg)
     push(producer, 1, 2);
 }
 
-/* One taker at a time sees them in order of arrival. */
+/* One taker at a time sees those of one lane in order of arrival. */
 static uint32_t take(uint32_t max)
 {
     sp_task *tasks[4];
     uint32_t n = 0;
-    enum sp__inject_result result = sp__injector_take(&box.injector, tasks, max, &n);
+    enum sp__inject_result result =
+        sp__injector_take(&box.injector, SP__LANE_ALL, tasks, max, &n);
     if (result != SP__INJECT_TAKEN)
         return 0;
     CHECK(n >= 1 && n <= max);
@@ -88,6 +91,7 @@ static void each_accepted_was_taken_once(void)
 
 SCENARIO(an_injector_gives_each_task_once, .share = 80)
 {
+    box.mixes = sim_choose(2);
     unsigned threads[] = {sim_spawn(produce, (void *)0), sim_spawn(produce, (void *)1),
                           sim_spawn(consume, NULL)};
     consume(NULL);
@@ -119,7 +123,8 @@ SCENARIO(an_injector_keeps_the_order, .share = 30)
     while (next < PER_THREAD) {
         sp_task *task;
         uint32_t n;
-        if (sp__injector_take(&box.injector, &task, 1, &n) == SP__INJECT_TAKEN) {
+        if (sp__injector_take(&box.injector, SP__LANE_ALL, &task, 1, &n) ==
+            SP__INJECT_TAKEN) {
             CHECK_EQ(((struct item *)task)->number, next);
             next++;
         } else {

@@ -71,9 +71,12 @@ static void submit(uint32_t i)
     box.statuses[i] = sp_submit(box.pool, &box.jobs[i].task);
 }
 
+/* Of any priority. */
 static void submit_three(void *unused)
 {
     (void)unused;
+    sp_task_set_priority(&box.jobs[1].task, SP_PRIORITY_HIGH);
+    sp_task_set_priority(&box.jobs[2].task, SP_PRIORITY_LOW);
     submit(0);
     submit(1);
     submit(2);

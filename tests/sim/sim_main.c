@@ -6,7 +6,7 @@
  *     sim --seed SEED [--trace] scenario
  *     sim --search PREEMPTIONS [--stale N] [--schedules N] [scenario ...]
  *     sim --fail-allocation N [--for-good] | --fail-thread N ...
- *     sim --sites ... | --weaken SITE=ORDER ...
+ *     sim --sites ... | --weaken=SITE=ORDER ...
  *
  * Ends with 0; with 1 for a failure, after a report with the seed; with 2 when it
  * was called wrongly.
@@ -386,7 +386,7 @@ static void weaken(const char *text)
     char *end;
     uintptr_t site = strtoull(text, &end, 0);
     if (*end != '=' || sim->n_weakened == MAX_WEAKENED)
-        usage("--weaken SITE=ORDER");
+        usage("--weaken=SITE=ORDER");
     sim->weakened[sim->n_weakened].site = site + sim->image_base;
     sim->weakened[sim->n_weakened++].order = atoi(end + 1);
 }
@@ -427,8 +427,8 @@ static void parse(struct options *options, char **args)
             options->prints_outcomes = true;
         else if (strcmp(arg, "--litmus") == 0)
             options->litmus = true;
-        else if (strcmp(arg, "--weaken") == 0)
-            weaken(value_of(args, &i));
+        else if (strncmp(arg, "--weaken=", 9) == 0)
+            weaken(arg + 9);
         else if (arg[0] == '-')
             usage(arg);
         else
