@@ -7,12 +7,13 @@ own. It is put together from parts, in the order of what needs what:
 errors      a status becomes an exception
 buffers     arrays that a task uses
 kernel      a C function, its arguments, its result
+calls       the queue of a Python lane
 home        an executor's pool, group and counters
 drainer     ended tasks that nobody waits for
 future      the Future
 outcome     how it comes by its result
 observers   who must hear of it
-lane        running a Python callable
+lane        running Python callables
 waiting     for one future, for many
 executor    submit, submit_many
 plans       the built-in kernels
@@ -35,7 +36,7 @@ from cpython.pycapsule cimport (
     PyCapsule_GetName,
     PyCapsule_GetPointer,
 )
-from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport (
     int8_t,
     int16_t,
@@ -104,6 +105,7 @@ cdef object _LOGGER = _cf._base.LOGGER
 include "errors.pxi"
 include "buffers.pxi"
 include "kernel.pxi"
+include "calls.pxi"
 include "home.pxi"
 include "drainer.pxi"
 include "future.pxi"

@@ -87,7 +87,10 @@ struct sp_cell *sp_cell_for_plan(sp_plan_fn plan, size_t size)
 
 struct sp_cell *sp_cell_for_callable(void)
 {
-    return make(0);
+    struct sp_cell *cell = make(sizeof(struct sp_call));
+    if (cell)
+        memset(sp_cell_call(cell), 0, sizeof(struct sp_call));
+    return cell;
 }
 
 void sp_cell_run_inline(struct sp_cell *cell)
@@ -102,7 +105,6 @@ bool sp_cell_claim(struct sp_cell *cell)
 
 void sp_cell_finish(struct sp_cell *cell)
 {
-    sp_home_count_ended(cell->home);
     sp__task_complete(&cell->task);
 }
 

@@ -22,6 +22,7 @@
 
 #include "base/atomics.h"
 #include "kernels/call.h"
+#include "lane.h"
 #include "stealpool.h"
 
 /* What is called, shared by all calls of one Kernel object, who owns it. */
@@ -59,7 +60,7 @@ struct sp_cell {
     int32_t error;                  /* 0, or the kernel's code (T1) */
     uint32_t reserved;
     char *message;          /* the kernel's words, malloc'd, or NULL (T1) */
-    union sp__word words[]; /* arguments, or the plan's own data */
+    union sp__word words[]; /* arguments, the plan's own data, or a struct sp_call */
 };
 
 static inline struct sp_cell *sp_cell_of(sp_task *task)
@@ -109,8 +110,19 @@ struct sp_cell *sp_cell_for_call(struct sp_callee *callee);
 /** A cell for a plan with `size` bytes of data of its own, in `words`. */
 struct sp_cell *sp_cell_for_plan(sp_plan_fn plan, size_t size);
 
-/** A cell that only has a task's life: for a Python callable. */
+/** A cell that has a task's life, and can be queued in a lane: for a Python callable. */
 struct sp_cell *sp_cell_for_callable(void);
+
+/** What lanes queue, of a Python callable's cell; and back. */
+static inline struct sp_call *sp_cell_call(struct sp_cell *cell)
+{
+    return (struct sp_call *)(void *)cell->words;
+}
+
+static inline struct sp_cell *sp_cell_of_call(struct sp_call *call)
+{
+    return (struct sp_cell *)(void *)((char *)call - offsetof(struct sp_cell, words));
+}
 
 /** List the cells in `home` and count their tasks in. Before they are submitted. */
 void sp_cells_join(struct sp_cell *const *cells, size_t n, struct sp_home *home);
@@ -138,7 +150,11 @@ void sp_cell_run_inline(struct sp_cell *cell);
  */
 bool sp_cell_claim(struct sp_cell *cell);
 
-/** The callable has returned, and its Future knows the result. */
+/**
+ * The callable has returned, and its Future knows the result: end the task, so that
+ * waiters wake. May be called without the GIL, for they will want it. Its home has
+ * counted the end.
+ */
 void sp_cell_finish(struct sp_cell *cell);
 
 /** Cancel all queued kernels of a home. Their Futures learn of it later. */

@@ -33,6 +33,34 @@ cdef extern from "kernels/call.h" nogil:
     )
 
 
+cdef extern from "lane.h" nogil:
+    enum: SP_LANE_PRIORITIES
+    enum: SP_LANE_NOTHING
+
+    ctypedef struct sp_call "struct sp_call":
+        pass
+
+    ctypedef struct sp_seat "struct sp_seat":
+        pass
+
+    ctypedef struct sp_lane "struct sp_lane":
+        uint32_t queued
+
+    void sp_lane_init(sp_lane *lane, uint32_t threads, bint is_parallel)
+    int sp_lane_put(sp_lane *lane, sp_call *call, uint32_t priority)
+    void sp_lane_thread_failed(sp_lane *lane)
+    bint sp_lane_remove(sp_lane *lane, sp_call *call)
+    void sp_lane_sit(sp_lane *lane, sp_seat *seat)
+    void sp_lane_leave(sp_lane *lane, sp_seat *seat)
+    sp_call *sp_lane_take(sp_lane *lane, sp_seat *seat)
+    sp_call *sp_lane_take_any(sp_lane *lane)
+    void sp_lane_wait(sp_lane *lane, sp_seat *seat)
+    void sp_lane_spin(sp_lane *lane, const sp_task *task)
+    void sp_lane_close(sp_lane *lane)
+    bint sp_lane_is_over(sp_lane *lane)
+    uint32_t sp_lane_idle_threads(sp_lane *lane)
+
+
 cdef extern from "cell.h" nogil:
     ctypedef struct sp_callee "struct sp_callee":
         sp__callee_fn function
@@ -68,6 +96,8 @@ cdef extern from "cell.h" nogil:
     sp_cell *sp_cell_for_call(sp_callee *callee)
     sp_cell *sp_cell_for_plan(sp_plan_fn plan, size_t size)
     sp_cell *sp_cell_for_callable()
+    sp_call *sp_cell_call(sp_cell *cell)
+    sp_cell *sp_cell_of_call(sp_call *call)
     void sp_cells_join(sp_cell **cells, size_t n, sp_home *home)
     void sp_cell_join_late(sp_cell *cell, sp_home *home)
     void *sp_cell_settle(sp_cell *cell)

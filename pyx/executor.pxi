@@ -15,7 +15,9 @@ cdef class ExecutorBase:
     def __cinit__(self, *args, **kwargs):
         self._shutdown_reason = None
 
-    def _open(self, native_workers, str thread_name_prefix=""):
+    def _open(
+        self, native_workers, str thread_name_prefix="", uint32_t python_workers=0
+    ):
         """Take a pool: a private one of a size, or the process's (None)."""
         cdef Pool pool
         if native_workers is None:
@@ -24,7 +26,7 @@ cdef class ExecutorBase:
             name = (thread_name_prefix or "stealpool").encode()
             pool = Pool(native_workers, name)
         clear_graveyard()
-        self.home = Home(pool, native_workers is not None)
+        self.home = Home(pool, native_workers is not None, CallQueue(python_workers))
         homes.add(self.home)
 
     def _close(self, reason):
@@ -105,30 +107,43 @@ cdef class ExecutorBase:
             if job is not None:
                 return self.submit_cell((<Plan>job).cell_for_worker(), job)
             fn = (<Builtin>fn).function
-        future = self.submit_callable((fn, args, kwargs), self._lane.make_ready())
+        future = self.submit_callable(fn, args, kwargs)
         if self._initializer is not None:
             self._lane.fail_if_broken()
         return future
 
-    cdef FutureBase submit_callable(self, tuple job, put):
-        """Queue a Python callable with `put`."""
+    cdef FutureBase submit_callable(self, fn, tuple args, dict kwargs):
+        """Queue a Python callable."""
+        cdef CallQueue lane = self.home.lane
+        if lane.broken is not None:
+            raise BrokenThreadPool(lane.broken)
+        context = PyContext_CopyCurrent() if self.home.copies_context else None
+        cdef tuple job = (fn, args, kwargs if kwargs else None, context)
         cdef sp_cell *cell = sp_cell_for_callable()
         if cell == NULL:
             raise MemoryError("stealpool: no memory for a task")
         keep(cell, job)
         cdef FutureBase future = new_future(self.home, job, cell)
+        cdef bint needs_thread
         # No other thread and no signal handler comes in between: what is accepted is
         # queued before the executor closes its lane.
         with cython.critical_section(self):
             self.check_not_closed()
             sp_cells_join(&cell, 1, self.home.home)
-            try:
-                put(future)
-            except BaseException:  # no memory
-                sp_task_cancel(&cell.task)
-                raise
+            needs_thread = lane.put(future, cell, self.home.priority)
             sp_home_count_submitted(self.home.home, 1)
+        if needs_thread:
+            self.start_thread(future)
         return future
+
+    cdef int start_thread(self, FutureBase future) except -1:
+        """One more thread for the lane; if there is none at all, nothing is queued."""
+        try:
+            self._lane.start_thread()
+        except BaseException:
+            future.cancel()
+            raise
+        return 0
 
     cdef FutureBase submit_cell(self, sp_cell *cell, Job job):
         """Queue a cell, which becomes the Future's."""

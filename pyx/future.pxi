@@ -155,6 +155,8 @@ cdef class FutureBase:
         if cell == NULL:
             return self.outcome != FINISHED
         cdef sp_status status = sp_task_cancel(&cell.task)
+        if status == SP_OK and not is_native(cell):
+            self.home.lane.take_out(self, cell)
         sp_task_unref(&cell.task)
         if status == SP_EBUSY:
             return False

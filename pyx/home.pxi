@@ -66,16 +66,21 @@ cdef class Home:
 
     cdef sp_home *home
     cdef Pool pool
+    cdef readonly CallQueue lane
     cdef bint is_private
+    cdef bint copies_context  # callables run in a copy of the submitter's context
+    cdef int priority         # 1: high, 0: normal, -1: low
     cdef object __weakref__
 
-    def __cinit__(self, Pool pool, bint is_private):
+    def __cinit__(self, Pool pool, bint is_private, CallQueue lane):
         self.home = <sp_home *>calloc(1, sizeof(sp_home))
         if self.home == NULL:
             raise MemoryError("stealpool: no memory for an executor")
         sp_home_init(self.home)
         self.pool = pool
         self.is_private = is_private
+        self.lane = lane
+        self.copies_context = True
 
     def __dealloc__(self):
         if self.home == NULL or self.home.is_stale:

@@ -1,87 +1,144 @@
-# The Python lane's half in C: running a callable, once. The threads are in
-# python/stealpool/lane.py.
+# The Python lane: running callables. Its threads are started in
+# python/stealpool/lane.py, its queue is in calls.pxi.
 
 cdef object lane_threads = _thread_local()
 
+cdef extern from "Python.h":
+    object PyContext_CopyCurrent()
+    int PyContext_Enter(object context) except -1
+    int PyContext_Exit(object context) except -1
+    bint PyFunction_Check(object function)
+    object call_with "PyObject_Call" (object function, tuple args, PyObject *kwargs)
 
-def enter_lane(Home home not None):
-    """The calling thread runs the callables of a home from now on."""
-    lane_threads.home = home
+
+def enter_lane(CallQueue queue not None):
+    """The calling thread runs the callables of a lane from now on."""
+    lane_threads.lane = queue
 
 
 cdef bint is_on_lane_of(Home home) except -1:
     """Is the calling thread one of those that run the callables of `home`?"""
-    return getattr(lane_threads, "home", None) is home
+    return getattr(lane_threads, "lane", None) is home.lane
 
 
 cdef bint is_native(sp_cell *cell):
     return cell.callee != NULL or cell.plan != NULL
 
 
-cdef int run_callable(FutureBase future) except -1:
-    """Claim, run, end, announce. Does nothing if somebody else has the future."""
+# ------------------------------------------------------------------ the main loop
+
+
+def run_callables(CallQueue queue not None):
+    """The main loop of a lane's thread, until the lane is closed and empty.
+
+    No Python code runs here between taking a call and running it: an asynchronous
+    exception would lose it.
+    """
+    cdef sp_lane *lane = &queue.lane
+    cdef sp_seat seat
+    cdef sp_call *call
+    cdef sp_cell *ended = NULL  # has run, but its task is not finished yet
+    cdef FutureBase future
+    cdef int64_t interval_ns = <int64_t>(_sys.getswitchinterval() * 1e9)
+    cdef int64_t since_ns = now_ns()
+    memset(&seat, 0, sizeof(seat))
+    sp_lane_sit(lane, &seat)
+    while True:
+        call = sp_lane_take(lane, &seat)
+        if call == NULL:
+            if sp_lane_is_over(lane):
+                break
+            with nogil:
+                # Who waits for it wants the GIL: it is free by now.
+                finish(ended)
+                sp_lane_wait(lane, &seat)
+            ended = NULL
+            since_ns = now_ns()
+            continue
+        finish(ended)
+        future = <FutureBase>sp_cell_of_call(call).future
+        Py_DECREF(future)  # taken in CallQueue.put()
+        function_was_python = future.job is not None and PyFunction_Check(future.job[0])
+        ended = run_unfinished(future)
+        future = None  # not while waiting for the next
+        if not function_was_python and not SP_IS_PARALLEL:
+            # No bytecode has looked whether another thread wants the GIL.
+            if now_ns() - since_ns > interval_ns:
+                with nogil:
+                    finish(ended)
+                ended = NULL
+                since_ns = now_ns()
+    finish(ended)
+    sp_lane_leave(lane, &seat)
+
+
+cdef void finish(sp_cell *cell) noexcept nogil:
+    """End the task of a callable that has run, if there is one; drop a reference."""
+    if cell != NULL:
+        sp_cell_finish(cell)
+        sp_task_unref(&cell.task)
+
+
+# --------------------------------------------------------------------- one callable
+
+
+cdef sp_cell *run_unfinished(FutureBase future) noexcept:
+    """Claim, run, announce. Does nothing if somebody else has the future.
+
+    Returns a cell to finish(), or NULL.
+    """
     cdef sp_cell *cell = borrow(future)
     if cell == NULL:
-        return 0
-    if sp_cell_claim(cell):
-        function, args, kwargs = future.job
-        try:
-            future.value = function(*args, **kwargs)
-        except BaseException as error:
-            future.value = error
-            future.is_error = True
-        del function, args, kwargs
-        end_callable(future, cell)
-    sp_task_unref(&cell.task)
-    return 0
-
-
-def run_callables(queue, idle):
-    """The main loop of a lane's thread, until it takes None from the queue.
-
-    `idle` gets an entry whenever the thread waits. No Python code runs here between
-    taking a future and running it: an asynchronous exception would lose it.
-    """
-    cdef FutureBase future
-    take, try_to_take = queue.get, queue.get_nowait
-    future = take()  # what the thread was started for, so it does not count as idle
-    while future is not None:
-        run_callable(future)
-        future = None  # not while waiting for the next
-        try:
-            future = try_to_take()
-        except BaseException:  # Empty, or no memory to say so
-            future = wait_for_next(take, idle)
-    queue.put(None)  # the next thread must end, too
-
-
-cdef object wait_for_next(take, idle):
-    """Take the next future; a thread may not end while there is no memory."""
+        return NULL
+    if not sp_cell_claim(cell):
+        sp_task_unref(&cell.task)
+        return NULL
     try:
-        idle.put(None)
-    except MemoryError:
-        pass  # it does not count as idle, then
-    while True:
-        try:
-            return take()
-        except MemoryError:
-            pass
+        future.value = call_job(<tuple>future.job)
+    except BaseException as error:
+        future.value = error
+        future.is_error = True
+    if end_callable(future, cell):
+        return cell
+    finish(cell)
+    try:
+        publish(future)
+    except BaseException as error:
+        report_unraisable(error, future)  # the thread has others to run
+    return NULL
 
 
-cdef int end_callable(FutureBase future, sp_cell *cell) except -1:
+cdef object call_job(tuple job):
+    """Call (function, args, kwargs or None, context or None)."""
+    function, args, kwargs, context = job
+    cdef PyObject *keywords = NULL if kwargs is None else <PyObject *>kwargs
+    if context is None:
+        return call_with(function, <tuple>args, keywords)
+    PyContext_Enter(context)
+    try:
+        return call_with(function, <tuple>args, keywords)
+    finally:
+        PyContext_Exit(context)
+
+
+cdef bint end_callable(FutureBase future, sp_cell *cell) noexcept:
+    """The result is there. False: somebody observes the future, which is to be
+    published once its task is finished."""
+    cdef bint is_unobserved
     with cython.critical_section(future):
         future.outcome = FINISHED
         future.is_ready = True
-        if future.observers is None:
+        is_unobserved = future.observers is None
+        if is_unobserved:
             future.state = FINISHED
-        # Before the last thing that native waiters wait for: they look at it.
-        sp_cell_finish(cell)
+        sp_home_count_ended(cell.home)
         let_go(future)
-    if future.observers is not None:
-        try:
-            publish(future)
-        except BaseException as error:
-            report_unraisable(error, future)  # the thread has others to run
+    return is_unobserved
+
+
+cdef int run_callable(FutureBase future) except -1:
+    """Claim, run, end, announce, if nobody else does."""
+    finish(run_unfinished(future))
     return 0
 
 
@@ -89,17 +146,22 @@ cdef int run_if_on_lane(FutureBase future, sp_cell *cell) except -1:
     """A lane thread that waits for a queued callable of the same lane runs exactly that
     one: all other threads may be waiting, too."""
     if sp_task_phase(&cell.task) == SP_PENDING and is_on_lane_of(future.home):
+        future.home.lane.take_out(future, cell)
         run_callable(future)
     return 0
 
 
 def fail_callable(FutureBase future not None, BaseException error not None):
-    """End a queued callable with an exception, unless it was cancelled."""
+    """End a callable that was taken out of its queue, unless it was cancelled."""
     cdef sp_cell *cell = borrow(future)
     if cell == NULL:
         return
-    if sp_cell_claim(cell):
-        future.value = error
-        future.is_error = True
-        end_callable(future, cell)
-    sp_task_unref(&cell.task)
+    if not sp_cell_claim(cell):
+        sp_task_unref(&cell.task)
+        return
+    future.value = error
+    future.is_error = True
+    is_unobserved = end_callable(future, cell)
+    finish(cell)
+    if not is_unobserved:
+        publish(future)

@@ -54,6 +54,7 @@ cdef sp_status wait_cells(
     """
     cdef int64_t deadline_ns = 0
     cdef sp_status status = SP_OK
+    cdef CallQueue lane = None
     cdef size_t i
     if left_ns > 0:
         deadline_ns = now_ns() + left_ns
@@ -64,9 +65,13 @@ cdef sp_status wait_cells(
         return SP_OK
     if left_ns == 0:
         return SP_ETIMEDOUT
+    if not is_native(cells[i - 1]):  # the caller has the futures
+        lane = (<FutureBase>cells[i - 1].future).home.lane
     while True:
         check_stale(cells, n)
         with nogil:
+            if lane is not None:
+                sp_lane_spin(&lane.lane, &cells[i - 1].task)
             status = sp_cells_wait(cells, n, left_ns)
         sp_home_count_attach(home.home)
         if status != SP_EINTR:
@@ -243,7 +248,7 @@ cdef class Completions:
         cdef FutureBase future
         cdef sp_cell *cell
         cdef bint was_run = False
-        if not self.has_callables or getattr(lane_threads, "home", None) is None:
+        if not self.has_callables or getattr(lane_threads, "lane", None) is None:
             return False
         for future in list(self.armed):
             cell = borrow(future)

@@ -86,9 +86,9 @@ class Executor(ExecutorBase, cf.Executor):
             self._close(_AT_EXIT)
 
     def _start(self) -> None:
-        self._open(self._size, self._thread_name_prefix)
+        self._open(self._size, self._thread_name_prefix, self._max_workers)
         self._lane = Lane(
-            self._home,
+            self._home.lane,
             self._max_workers,
             self._thread_name_prefix,
             self._initializer,

@@ -2,6 +2,7 @@
 
 They start as `ThreadPoolExecutor` starts them: one more for each submit that finds no
 thread idle, up to a limit, and they end with their executor. Kernels never come here.
+What they do, and which of them is woken for a call, is in C: pyx/lane.h.
 """
 
 from __future__ import annotations
@@ -10,13 +11,12 @@ import logging
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures.thread import BrokenThreadPool
-from queue import Empty, SimpleQueue
 from typing import Any
 
 from . import _core
-from ._core import Future
+from ._core import CallQueue
 
 __all__ = ["Lane"]
 
@@ -25,12 +25,11 @@ _logger = logging.getLogger("concurrent.futures")
 
 
 class Lane:
-    """A queue of callables' futures and the threads that run them.
+    """The threads that run the calls of a queue.
 
     Parameters
     ----------
-    home : object
-        What marks the callables of its executor.
+    queue : CallQueue
     max_workers : int
         Most threads.
     thread_name_prefix : str
@@ -42,90 +41,68 @@ class Lane:
 
     def __init__(
         self,
-        home: Any,
+        queue: CallQueue,
         max_workers: int,
         thread_name_prefix: str,
         initializer: Callable[..., object] | None,
         initargs: tuple[Any, ...],
     ) -> None:
+        self.queue = queue
         self.threads: set[threading.Thread] = set()
-        self.broken: str | None = None
-        self._home = home
         self._thread_name_prefix = thread_name_prefix
         self._initializer = initializer
         self._initargs = initargs
-        # No locks: signal handlers, finalizers and callbacks submit, too.
-        self._queue: SimpleQueue[Future[Any] | None] = SimpleQueue()
-        self._idle: SimpleQueue[None] = SimpleQueue()  # one entry for each idle thread
         self._vacant = deque(range(max_workers))  # indices of threads not yet started
 
-    def make_ready(self) -> Callable[[Any], None]:
-        """See that a thread will take the next callable.
+    @property
+    def broken(self) -> str | None:
+        """Why submits are refused, or None."""
+        return self.queue.broken
 
-        Returns
-        -------
-        callable
-            Queues the callable's future.
+    def start_thread(self) -> None:
+        """Start the thread that the queue has asked for.
+
+        No locks: signal handlers, finalizers and callbacks submit, too.
         """
-        if self.broken:
-            raise BrokenThreadPool(self.broken)
-        try:
-            self._idle.get_nowait()
-        except Empty:
-            if self._vacant:
-                self._start_thread()
-        return self._queue.put
-
-    def _start_thread(self) -> None:
-        try:
-            index = self._vacant.popleft()
-        except IndexError:
-            return  # another thread was quicker
+        index = self._vacant.popleft()
         # The thread refers to the lane, never to the executor, which can so be
         # collected; its collection closes the lane.
-        name = f"{self._thread_name_prefix}_{index}"
-        thread = threading.Thread(name=name, target=_run, args=(self,))
+        try:
+            name = f"{self._thread_name_prefix}_{index}"
+            thread = threading.Thread(name=name, target=_run, args=(self,))
+        except BaseException:
+            self._give_up(index)
+            raise
         self.threads.add(thread)
-        _all_threads[thread] = self._queue
+        _all_threads[thread] = self.queue
         try:
             thread.start()
         except BaseException as error:
             if thread.ident is None:
                 self.threads.discard(thread)
                 _all_threads.pop(thread, None)
-                self._vacant.appendleft(index)
+                self._give_up(index)
             if not self.threads or not isinstance(error, RuntimeError):
                 raise
             # Fewer threads than allowed, but the callable will run.
 
+    def _give_up(self, index: int) -> None:
+        self._vacant.appendleft(index)
+        self.queue.thread_failed()
+
     def close(self) -> None:
         """Let the threads end once the queue is empty. Idempotent."""
-        self._queue.put(None)
-
-    def _take_queued(self) -> Iterator[Future[Any]]:
-        """What no thread has taken yet."""
-        is_closed = False
-        while True:
-            try:
-                future = self._queue.get_nowait()
-            except Empty:
-                break
-            if future is None:
-                is_closed = True
-            else:
-                yield future
-        if is_closed:
-            self.close()
+        self.queue.close()
 
     def cancel_queued(self) -> None:
         """Cancel all callables that have not begun."""
-        for future in self._take_queued():
+        for future in self.queue.take_all():
             future.cancel()
 
     def fail_if_broken(self) -> None:
         """End what was queued while the lane broke."""
         if self.broken:
-            for future in self._take_queued():
+            for future in self.queue.take_all():
                 _core.fail_callable(future, BrokenThreadPool(self.broken))
 
     def join(self, timeout: float | None = None) -> None:
@@ -139,25 +116,25 @@ class Lane:
 
     def run(self) -> None:
         """A thread's main function."""
-        _core.enter_lane(self._home)
+        _core.enter_lane(self.queue)
         if self._initializer is not None:
             try:
                 self._initializer(*self._initargs)
             except BaseException:
                 _logger.critical("Exception in initializer:", exc_info=True)
-                self.broken = (
+                self.queue.fail(
                     "A thread initializer failed, the thread pool is not usable anymore"
                 )
                 self.fail_if_broken()
                 return
-        _core.run_callables(self._queue, self._idle)
+        _core.run_callables(self.queue)
 
 
 def _run(lane: Lane) -> None:
     lane.run()
 
 
-_all_threads: weakref.WeakKeyDictionary[threading.Thread, SimpleQueue[Any]] = (
+_all_threads: weakref.WeakKeyDictionary[threading.Thread, CallQueue] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -166,7 +143,7 @@ def join_all() -> None:
     """At exit: end all threads, after what is queued."""
     items = list(_all_threads.items())
     for _, queue in items:
-        queue.put(None)
+        queue.close()
     for thread, _ in items:
         if thread.is_alive():
             thread.join()

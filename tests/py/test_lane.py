@@ -1,11 +1,16 @@
 """The Python lane: threads, initializers, names."""
 
+import contextvars
 import ctypes
 import logging
+import sys
 import threading
+import weakref
 
 import pytest
 import stealpool
+
+has_gil = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 @pytest.fixture
@@ -41,7 +46,7 @@ def test_idle_thread_is_used_again(make_executor, until):
     executor = make_executor(4)
     for _ in range(10):
         assert executor.submit(abs, -1).result() == 1
-        until(lambda: executor._lane._idle.qsize())
+        until(executor._lane.queue.idle_threads)
     assert len(executor._threads) == 1
 
 
@@ -200,3 +205,191 @@ def test_exception_of_a_callable_does_not_end_its_thread(one):
 
         assert isinstance(one.submit(fail).exception(60), error)
     assert one.submit(threading.current_thread).result(60) is thread
+
+
+# ----------------------------------------------------------------- who runs what, when
+
+
+def test_callable_that_blocks_does_not_hold_up_the_next(make_executor, until):
+    executor, event = make_executor(2), threading.Event()
+    barrier = threading.Barrier(2)
+    stealpool.wait([executor.submit(barrier.wait, 60) for _ in range(2)])
+    for _ in range(100):
+        until(lambda: executor._lane.queue.idle_threads() == 2)
+        blocked = executor.submit(event.wait, 60)
+        assert executor.submit(abs, -1).result(60) == 1
+        assert not blocked.done()
+        event.set()
+        assert blocked.result(60)
+        event.clear()
+    assert len(executor._threads) == 2
+
+
+def test_as_many_callables_block_at_once_as_there_are_threads(make_executor):
+    """Each of the threads is called, however few calls are needed to keep one busy."""
+    executor = make_executor(6)
+    for _ in range(100):
+        barrier = threading.Barrier(6)
+        futures = [executor.submit(barrier.wait, 60) for _ in range(6)]
+        assert sorted(future.result(60) for future in futures) == list(range(6))
+
+
+@pytest.mark.skipif(not has_gil, reason="without a GIL all threads are called")
+def test_one_thread_is_called_for_short_callables(make_executor, until):
+    """The thread that gets the GIL takes them all: others would only fight for it."""
+    executor = make_executor(4)
+    barrier = threading.Barrier(4)
+    stealpool.wait([executor.submit(barrier.wait, 60) for _ in range(4)])
+    for _ in range(100):  # until the lane has forgotten that callables block
+        executor.submit(abs, -1).result(60)
+    idle = []
+    for _ in range(20):  # the GIL may change hands at any time, but not always
+        until(lambda: executor._lane.queue.idle_threads() == 4)
+        futures = [executor.submit(abs, -1) for _ in range(10)]
+        idle.append(executor._lane.queue.idle_threads())
+        stealpool.wait(futures)
+    assert max(idle) == 3
+
+
+def test_calls_of_c_functions_let_other_threads_have_the_gil(one):
+    """No bytecode runs between them that would look whether somebody wants it."""
+    futures = [one.submit(abs, -1) for _ in range(300_000)]
+    futures[0].result(60)
+    assert any(future.cancel() for future in reversed(futures))
+
+
+def test_idle_thread_keeps_no_reference(one, until):
+    class Thing:
+        pass
+
+    things = [Thing(), Thing(), Thing()]
+    alive = [weakref.ref(thing) for thing in things]
+    future = one.submit(lambda *args, **kwargs: args[0], *things[:2], c=things[2])
+    del things
+    assert future.result(60) is alive[0]()
+    until(one._lane.queue.idle_threads)
+    assert [ref() is None for ref in alive] == [False, True, True]
+    del future
+    assert alive[0]() is None
+
+
+def test_cancelled_callable_leaves_its_queue(one):
+    event = threading.Event()
+    one.submit(event.wait, 60)
+
+    class Thing:
+        pass
+
+    thing = Thing()
+    alive = weakref.ref(thing)
+    future = one.submit(id, thing)
+    del thing
+    assert future.cancel()
+    del future
+    assert alive() is None
+    event.set()
+
+
+def test_awaited_callable_leaves_its_queue(one):
+    """One that its waiter has run, in a thread of the lane, is not kept until later."""
+
+    class Thing:
+        pass
+
+    def f():
+        future = one.submit(Thing)
+        alive = weakref.ref(future.result(60))
+        del future
+        return alive() is None
+
+    assert one.submit(f).result(60)
+
+
+def test_thread_locals_stay_with_their_thread(one):
+    local = threading.local()
+
+    def count():
+        local.n = getattr(local, "n", 0) + 1
+        return local.n
+
+    assert [one.submit(count).result(60) for _ in range(5)] == [1, 2, 3, 4, 5]
+
+
+def test_threads_keep_their_thread_state(one):
+    state = ctypes.pythonapi.PyThreadState_Get
+    state.restype = ctypes.c_void_p
+    assert len({one.submit(state).result(60) for _ in range(50)}) == 1
+
+
+# ------------------------------------------------------------------ context variables
+
+variable = contextvars.ContextVar("variable", default="default")
+
+
+def test_callables_run_in_a_copy_of_the_submitters_context(one):
+    variable.set("mine")
+    future = one.submit(variable.get)
+    variable.set("later")
+    assert future.result(60) == "mine"
+
+
+def test_what_a_callable_sets_stays_in_its_context(one):
+    variable.set("mine")
+    one.submit(variable.set, "theirs").result(60)
+    assert variable.get() == "mine"
+    assert one.submit(variable.get).result(60) == "mine"
+    assert contextvars.Context().run(one.submit, variable.get).result(60) == "default"
+
+
+def test_context_is_left_after_an_exception(one):
+    def fail():
+        variable.set("theirs")
+        raise KeyError
+
+    assert isinstance(one.submit(fail).exception(60), KeyError)
+    variable.set("mine")
+    assert one.submit(variable.get).result(60) == "mine"
+
+
+# ------------------------------------------------------------------- looking at threads
+
+
+def test_profile_and_trace_functions_see_callables(make_executor):
+    seen = []
+
+    def hook(frame, event, arg):
+        if frame.f_code is looked_at.__code__:
+            seen.append((event, threading.current_thread().name))
+
+    def looked_at():
+        return 5
+
+    for install in (threading.setprofile, threading.settrace):
+        install(hook)
+        try:
+            executor = make_executor(1, thread_name_prefix="traced")
+            assert executor.submit(looked_at).result(60) == 5
+        finally:
+            install(None)
+    assert ("return", "traced_0") in seen
+    assert seen.count(("call", "traced_0")) == 2
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.monitoring is of 3.12")
+def test_sys_monitoring_sees_callables(one):
+    def looked_at():
+        return 5
+
+    seen = []
+    monitoring = sys.monitoring
+    monitoring.use_tool_id(4, "test_lane")
+    try:
+        monitoring.register_callback(
+            4, monitoring.events.PY_START, lambda code, _: seen.append(code)
+        )
+        monitoring.set_events(4, monitoring.events.PY_START)
+        one.submit(looked_at).result(60)
+    finally:
+        monitoring.set_events(4, 0)
+        monitoring.free_tool_id(4)
+    assert seen.count(looked_at.__code__) == 1

@@ -1,0 +1,78 @@
+# The queue of a Python lane: what is queued, and which thread comes for it. See lane.h.
+
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    #define SP_IS_PARALLEL 1
+    #else
+    #define SP_IS_PARALLEL 0
+    #endif
+    """
+    bint SP_IS_PARALLEL
+
+
+@cython.final
+@cython.no_gc
+cdef class CallQueue:
+    """A struct sp_lane. It owns the futures of the calls in it."""
+
+    cdef sp_lane lane
+    cdef uint64_t born
+    cdef readonly str broken  # None, or what submit() raises
+    cdef object __weakref__
+
+    def __cinit__(self, uint32_t max_threads):
+        memset(&self.lane, 0, sizeof(sp_lane))
+        sp_lane_init(&self.lane, max_threads, SP_IS_PARALLEL)
+        self.born = epoch
+
+    cdef bint put(self, object future, sp_cell *cell, int priority):
+        """Queue a call; True: start a thread for it, or say thread_failed().
+
+        `priority` is 1, 0 or -1. No memory is needed, and no Python code runs.
+        """
+        Py_INCREF(future)  # dropped by who takes the call out
+        return sp_lane_put(&self.lane, sp_cell_call(cell), <uint32_t>(1 - priority))
+
+    cdef object take_any(self):
+        """Some future, taken out; None if there is none."""
+        cdef sp_call *call = sp_lane_take_any(&self.lane)
+        if call == NULL:
+            return None
+        future = <object>sp_cell_of_call(call).future
+        Py_DECREF(future)  # taken in put()
+        return future
+
+    cdef int take_out(self, object future, sp_cell *cell) except -1:
+        """The call was cancelled, or is run by somebody who waits for it."""
+        if self.born != epoch:  # the lock may be held by a thread of another process
+            return 0
+        if sp_lane_remove(&self.lane, sp_cell_call(cell)):
+            Py_DECREF(future)  # taken in put()
+        return 0
+
+    def take_all(self):
+        """The futures that no thread has taken, which become the caller's."""
+        cdef list futures = []
+        while self.lane.queued:
+            future = self.take_any()
+            if future is not None:
+                futures.append(future)
+        return futures
+
+    def thread_failed(self):
+        """The thread that put() asked for could not be started."""
+        sp_lane_thread_failed(&self.lane)
+
+    def fail(self, str message not None):
+        """Refuse all calls from now on, with this message."""
+        self.broken = message
+
+    def close(self):
+        """Let the threads end when the queue is empty. Idempotent."""
+        if self.born == epoch:
+            sp_lane_close(&self.lane)
+
+    def idle_threads(self):
+        """How many threads wait for a call."""
+        return sp_lane_idle_threads(&self.lane)

@@ -1,0 +1,383 @@
+#define _POSIX_C_SOURCE 200809L
+
+#include "lane.h"
+
+#include <stddef.h>
+
+#include "base/os.h"
+
+/* Of a seat. */
+enum { SPINS, SLEEPS, CALLED };
+
+/* A callable that is seen to release the GIL makes so many submits call a thread each. */
+#define EAGER 64
+
+/* ------------------------------------------------------------------ the lock */
+
+static void lock(struct sp_lane *lane)
+{
+    uint32_t unlocked = 0;
+    /* acquire (Q1): the lane. */
+    while (!cas_weak_acquire(&lane->lock, &unlocked, 1)) {
+        unlocked = 0;
+        sp__os_yield();
+    }
+}
+
+static void unlock(struct sp_lane *lane)
+{
+    store_release(&lane->lock, 0); /* (Q1) */
+}
+
+/* ----------------------------------------------------------------- the queues */
+
+static void append(struct sp_lane *lane, struct sp_call *call, uint32_t priority)
+{
+    call->priority = priority;
+    call->is_queued = true;
+    call->after = NULL;
+    call->before = lane->queues[priority].last;
+    if (call->before)
+        call->before->after = call;
+    else
+        lane->queues[priority].first = call;
+    lane->queues[priority].last = call;
+    lane->queued++;
+}
+
+static void unlink_call(struct sp_lane *lane, struct sp_call *call)
+{
+    uint32_t priority = call->priority;
+    if (call->before)
+        call->before->after = call->after;
+    else
+        lane->queues[priority].first = call->after;
+    if (call->after)
+        call->after->before = call->before;
+    else
+        lane->queues[priority].last = call->before;
+    call->is_queued = false;
+    lane->queued--;
+}
+
+/* Which queue is served next; some queue is not empty. */
+static uint32_t choose(struct sp_lane *lane)
+{
+    uint32_t chosen = SP_LANE_PRIORITIES;
+    for (uint32_t p = 0; p < SP_LANE_PRIORITIES; p++) {
+        if (!lane->queues[p].first)
+            lane->queues[p].passed_over = 0;
+        else if (chosen == SP_LANE_PRIORITIES)
+            chosen = p;
+        else if (lane->queues[p].passed_over >= SP_LANE_PATIENCE)
+            chosen = p;
+    }
+    for (uint32_t p = 0; p < SP_LANE_PRIORITIES; p++)
+        if (p != chosen && lane->queues[p].first)
+            lane->queues[p].passed_over++;
+    lane->queues[chosen].passed_over = 0;
+    return chosen;
+}
+
+static struct sp_call *pop(struct sp_lane *lane)
+{
+    if (lane->queued == 0)
+        return NULL;
+    struct sp_call *call = lane->queues[choose(lane)].first;
+    unlink_call(lane, call);
+    return call;
+}
+
+/* ---------------------------------------------------------------- the threads */
+
+/* With the lock held: the seat that shall come and look, or NULL. Its owner must be
+ * rung after the lock was released. */
+static struct sp_seat *call_one(struct sp_lane *lane)
+{
+    struct sp_seat *seat = lane->idle;
+    if (!seat)
+        return NULL;
+    lane->idle = seat->next;
+    seat->is_called = true;
+    lane->called++;
+    return seat;
+}
+
+static void ring(struct sp_seat *seat)
+{
+    if (!seat)
+        return;
+    /* acq_rel (Q2): whoever called has queued something. The thread may be gone right
+     * after; a sleeper is woken by address alone. */
+    if (exchange_acq_rel(&seat->word, CALLED) == SLEEPS)
+        sp__os_wake_all(&seat->word);
+}
+
+static void be_counted_out(struct sp_lane *lane, struct sp_seat *seat)
+{
+    if (seat->is_called)
+        lane->called--;
+    seat->is_called = false;
+}
+
+void sp_lane_init(struct sp_lane *lane, uint32_t threads, bool is_parallel)
+{
+    lane->vacant = threads;
+    lane->is_parallel = is_parallel;
+    lane->thread_spin.credit = lane->waiter_spin.credit = 1;
+}
+
+enum sp_lane_need sp_lane_put(struct sp_lane *lane, struct sp_call *call,
+                              uint32_t priority)
+{
+    enum sp_lane_need need = SP_LANE_NOTHING;
+    struct sp_seat *seat = NULL;
+    store_relaxed(&lane->caller_cpu, sp__os_current_cpu());
+    lock(lane);
+    append(lane, call, priority);
+    if (lane->called == 0 || lane->eagerness > 0 || lane->is_parallel)
+        seat = call_one(lane);
+    if (lane->queued > lane->available && lane->vacant > 0) {
+        lane->vacant--;
+        lane->available++;
+        need = SP_LANE_THREAD;
+    }
+    unlock(lane);
+    ring(seat);
+    return need;
+}
+
+void sp_lane_thread_failed(struct sp_lane *lane)
+{
+    lock(lane);
+    lane->vacant++;
+    lane->available--;
+    unlock(lane);
+}
+
+bool sp_lane_remove(struct sp_lane *lane, struct sp_call *call)
+{
+    lock(lane);
+    bool was_queued = call->is_queued;
+    if (was_queued)
+        unlink_call(lane, call);
+    unlock(lane);
+    return was_queued;
+}
+
+void sp_lane_sit(struct sp_lane *lane, struct sp_seat *seat)
+{
+    lock(lane);
+    seat->is_available = true; /* counted in sp_lane_put() */
+    unlock(lane);
+}
+
+void sp_lane_leave(struct sp_lane *lane, struct sp_seat *seat)
+{
+    struct sp_seat *next = NULL;
+    lock(lane);
+    for (struct sp_seat **at = &lane->idle; *at; at = &(*at)->next) {
+        if (*at == seat) {
+            *at = seat->next;
+            break;
+        }
+    }
+    if (seat->is_available)
+        lane->available--;
+    else
+        lane->inside--;
+    seat->is_available = false;
+    be_counted_out(lane, seat);
+    if (lane->queued > 0 && lane->called == 0)
+        next = call_one(lane);
+    unlock(lane);
+    ring(next);
+}
+
+struct sp_call *sp_lane_take(struct sp_lane *lane, struct sp_seat *seat)
+{
+    struct sp_seat *next = NULL;
+    lock(lane);
+    be_counted_out(lane, seat);
+    if (seat->is_available && lane->inside > 0)
+        lane->eagerness = EAGER; /* we have the GIL, and they are inside a callable */
+    else if (!seat->is_available && lane->eagerness > 0)
+        lane->eagerness--;
+    struct sp_call *call = pop(lane);
+    if (call) {
+        if (seat->is_available) {
+            lane->available--;
+            lane->inside++;
+        }
+        seat->is_available = false;
+        if (lane->queued > 0 && lane->called == 0)
+            next = call_one(lane);
+    } else {
+        if (!seat->is_available) {
+            lane->available++;
+            lane->inside--;
+        }
+        seat->is_available = true;
+        seat->next = lane->idle;
+        seat->handoffs = load_relaxed(&lane->handoffs);
+        store_relaxed(&seat->word, SPINS); /* ordered by the lock */
+        lane->idle = seat;
+    }
+    unlock(lane);
+    ring(next);
+    return call;
+}
+
+struct sp_call *sp_lane_take_any(struct sp_lane *lane)
+{
+    lock(lane);
+    struct sp_call *call = pop(lane);
+    unlock(lane);
+    return call;
+}
+
+void sp_lane_close(struct sp_lane *lane)
+{
+    lock(lane);
+    lane->is_closed = true;
+    struct sp_seat *seats = lane->idle;
+    lane->idle = NULL;
+    for (struct sp_seat *seat = seats; seat; seat = seat->next) {
+        seat->is_called = true;
+        lane->called++;
+    }
+    unlock(lane);
+    while (seats) {
+        struct sp_seat *next = seats->next; /* before its thread can go */
+        ring(seats);
+        seats = next;
+    }
+}
+
+bool sp_lane_is_over(struct sp_lane *lane)
+{
+    lock(lane);
+    bool is_over = lane->is_closed && lane->queued == 0;
+    unlock(lane);
+    return is_over;
+}
+
+uint32_t sp_lane_idle_threads(struct sp_lane *lane)
+{
+    uint32_t n = 0;
+    lock(lane);
+    for (struct sp_seat *seat = lane->idle; seat; seat = seat->next)
+        n++;
+    unlock(lane);
+    return n;
+}
+
+/* ------------------------------------------------------------------- spinning */
+
+/*
+ * To wake a sleeping thread takes longer than a short call, so both sides look for a
+ * moment before they sleep: the thread for the next call, the waiter for the end of
+ * his. Only across CPUs, only without the GIL, and only while it pays: a side that has
+ * spun in vain MAX_CREDIT times more often than not spins every RETRY_EVERYth time
+ * only, and then for long enough to outlast the other one's waking up.
+ */
+#define SPIN_NS 20000
+#define RETRY_NS 100000
+#define RETRY_EVERY 32
+#define MAX_CREDIT 8
+
+/* How long a spinning thread that was called lets the caller go on with the GIL: it
+ * may be about to wait, and so to leave it. */
+#define GRACE_NS 4000
+
+static int64_t budget(struct sp_spin *spin)
+{
+    if (spin->credit > 0)
+        return SPIN_NS;
+    if (++spin->refused < RETRY_EVERY)
+        return 0;
+    spin->refused = 0;
+    return RETRY_NS;
+}
+
+static void learn(struct sp_spin *spin, bool has_paid)
+{
+    if (has_paid)
+        spin->credit = MAX_CREDIT;
+    else if (spin->credit > 0)
+        spin->credit--;
+}
+
+static bool is_called(struct sp_seat *seat)
+{
+    return load_acquire(&seat->word) == CALLED; /* acquire (Q2) */
+}
+
+static bool spin_idle(struct sp_lane *lane, struct sp_seat *seat)
+{
+    int64_t ns = budget(&lane->thread_spin);
+    if (ns == 0)
+        return is_called(seat);
+    int64_t until = sp__os_now_ns() + ns;
+    bool was_called;
+    do {
+        for (int i = 0; i < 8 && !(was_called = is_called(seat)); i++)
+            sp__os_pause();
+    } while (!was_called && sp__os_now_ns() < until);
+    learn(&lane->thread_spin, was_called);
+    return was_called;
+}
+
+/* The caller may be about to wait for what he has queued. */
+static void give_grace(struct sp_lane *lane, struct sp_seat *seat)
+{
+    int64_t until = sp__os_now_ns() + GRACE_NS;
+    while (load_relaxed(&lane->handoffs) == seat->handoffs && sp__os_now_ns() < until)
+        sp__os_pause();
+}
+
+void sp_lane_wait(struct sp_lane *lane, struct sp_seat *seat)
+{
+    uint32_t cpu = sp__os_current_cpu();
+    store_relaxed(&lane->thread_cpu, cpu);
+    if (load_relaxed(&lane->caller_cpu) != cpu &&
+        !exchange_acq_rel(&lane->has_spinner, 1)) {
+        bool was_called = spin_idle(lane, seat);
+        store_release(&lane->has_spinner, 0);
+        if (was_called) {
+            if (!lane->is_parallel)
+                give_grace(lane, seat);
+            return;
+        }
+    }
+    uint32_t word = SPINS;
+    if (cas_seq_cst(&seat->word, &word, SLEEPS))
+        while (!is_called(seat))
+            sp__os_wait(&seat->word, SLEEPS, SP__OS_NO_DEADLINE);
+    cpu = sp__os_current_cpu();
+    store_relaxed(&lane->thread_cpu, cpu);
+    /* Woken on the caller's CPU, before he could leave the GIL to us: let him go on,
+     * rather than wait for the GIL and be woken again. */
+    if (!lane->is_parallel && load_relaxed(&lane->caller_cpu) == cpu &&
+        load_relaxed(&lane->handoffs) == seat->handoffs)
+        sp__os_yield();
+}
+
+void sp_lane_spin(struct sp_lane *lane, const sp_task *task)
+{
+    uint32_t cpu = sp__os_current_cpu();
+    store_relaxed(&lane->caller_cpu, cpu);
+    fetch_add_relaxed(&lane->handoffs, 1u);
+    if (load_relaxed(&lane->thread_cpu) == cpu)
+        return;
+    int64_t ns = budget(&lane->waiter_spin);
+    if (ns == 0)
+        return;
+    int64_t until = sp__os_now_ns() + ns;
+    bool has_ended;
+    do {
+        for (int i = 0; i < 8 && !(has_ended = sp_task_phase(task) >= SP_DONE); i++)
+            sp__os_pause();
+    } while (!has_ended && sp__os_now_ns() < until);
+    learn(&lane->waiter_spin, has_ended);
+}

@@ -1,0 +1,141 @@
+/*
+ * lane.h - the queue of a Python lane, and its threads as far as C knows them.
+ *
+ * The threads are Python's own. Each has a seat here. It takes a call when it holds the
+ * GIL and not before, so that a queued call belongs to whichever thread gets the GIL
+ * next: a callable that blocks never holds up the one behind it. A thread that finds
+ * nothing leaves the GIL and waits in sp_lane_wait(): it spins for a moment, then it
+ * sleeps.
+ *
+ * Who is woken. A thread that was called and has not looked yet is on its way; while
+ * there is one, no other is called, for short callables are run one after the other by
+ * whoever has the GIL, and more threads would only fight for it. The thread that takes
+ * a call and leaves others behind calls the next thread before it runs anything. So:
+ *
+ *      a call is queued and a thread is idle  =>  a thread is on its way
+ *
+ * Where callables are seen to release the GIL (a thread comes to look while another is
+ * inside a callable), and where there is no GIL, each queued call calls a thread.
+ *
+ * Priorities. Three queues, first in first out; the highest that is not empty is
+ * served, but one that was passed over SP_LANE_PATIENCE times in a row comes next.
+ *
+ * All functions but sp_lane_wait() and sp_lane_spin() may be called with the GIL held:
+ * they hold a spin lock for a few instructions (Q1) and never block. No Python.h here.
+ */
+#ifndef SP_PYX_LANE_H
+#define SP_PYX_LANE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/atomics.h"
+#include "stealpool.h"
+
+#define SP_LANE_PRIORITIES 3 /* 0 is the highest */
+#define SP_LANE_PATIENCE 16
+
+/** A queued callable's part in its queue. */
+struct sp_call {
+    struct sp_call *before, *after; /* neighbours in the queue */
+    uint32_t priority;
+    bool is_queued;
+};
+
+/** Whether spinning has paid lately. */
+struct sp_spin {
+    int32_t credit;
+    uint32_t refused; /* times in a row */
+};
+
+/** A thread's place. Zeroed memory of the thread's own, for as long as it runs. */
+struct sp_seat {
+    _Atomic(uint32_t) word; /* enum in lane.c: spins, sleeps or called (Q2) */
+    struct sp_seat *next;   /* idle for longer than this one */
+    uint32_t handoffs;      /* of the lane, when the thread went idle */
+    bool is_available;      /* counted in lane->available; else in lane->inside */
+    bool is_called;         /* counted in lane->called */
+};
+
+struct sp_lane {
+    _Atomic(uint32_t) lock; /* of all that follows, up to `handoffs` (Q1) */
+    struct {
+        struct sp_call *first, *last;
+        uint32_t passed_over; /* times in a row */
+    } queues[SP_LANE_PRIORITIES];
+    uint32_t queued;      /* calls */
+    uint32_t vacant;      /* threads that may still be started */
+    uint32_t available;   /* threads that look at the queue next, or were started */
+    uint32_t called;      /* of these, how many are on their way */
+    uint32_t inside;      /* threads that run a callable */
+    uint32_t eagerness;   /* > 0: callables release the GIL */
+    struct sp_seat *idle; /* the last one to go idle is the first to be called */
+    bool is_closed;
+    bool is_parallel;           /* there is no GIL */
+    struct sp_spin thread_spin; /* of the one thread that may spin */
+
+    _Atomic(uint32_t) handoffs;    /* times a waiter has left the GIL to us */
+    _Atomic(uint32_t) has_spinner; /* an idle thread spins */
+    _Atomic(uint32_t) caller_cpu;  /* where a call was last submitted or awaited */
+    _Atomic(uint32_t) thread_cpu;  /* where a thread of the lane was last seen */
+    struct sp_spin waiter_spin;    /* of waiters; torn updates do no harm */
+};
+
+/** What sp_lane_put() asks of its caller. */
+enum sp_lane_need {
+    SP_LANE_NOTHING,
+    SP_LANE_THREAD, /* start one more thread; its seat is counted already */
+};
+
+/** A lane in zeroed memory, of up to `threads` threads. */
+void sp_lane_init(struct sp_lane *lane, uint32_t threads, bool is_parallel);
+
+/**
+ * Queue a call, and see that a thread comes for it. The queue does not own it.
+ * If SP_LANE_THREAD is returned, the caller starts a thread that sits down with
+ * sp_lane_sit(), or says sp_lane_thread_failed().
+ */
+enum sp_lane_need sp_lane_put(struct sp_lane *lane, struct sp_call *call,
+                              uint32_t priority);
+
+/** The thread that was asked for does not come. */
+void sp_lane_thread_failed(struct sp_lane *lane);
+
+/** Take a call out of the queue, wherever it is. False: it is not in it. */
+bool sp_lane_remove(struct sp_lane *lane, struct sp_call *call);
+
+/** A started thread takes its seat. It was counted when it was asked for, but not as
+ * one that is on its way: it may be long in coming. */
+void sp_lane_sit(struct sp_lane *lane, struct sp_seat *seat);
+
+/** The thread ends, for whatever reason. Its seat is idle no more. */
+void sp_lane_leave(struct sp_lane *lane, struct sp_seat *seat);
+
+/**
+ * The next call, for the thread of this seat. NULL: there is none, and the seat is
+ * idle now; the thread must either sp_lane_wait() or sp_lane_leave().
+ */
+struct sp_call *sp_lane_take(struct sp_lane *lane, struct sp_seat *seat);
+
+/** Any call, for one who does not run it. NULL: none is queued. */
+struct sp_call *sp_lane_take_any(struct sp_lane *lane);
+
+/** Without the GIL: return when the idle seat is called. */
+void sp_lane_wait(struct sp_lane *lane, struct sp_seat *seat);
+
+/**
+ * Without the GIL, which the caller has just left: a thread of the lane will end this
+ * task. Look at it for a moment, if that is likely to be enough.
+ */
+void sp_lane_spin(struct sp_lane *lane, const sp_task *task);
+
+/** No more calls will come: threads that find the queue empty shall end. */
+void sp_lane_close(struct sp_lane *lane);
+
+/** For the thread of an idle seat: closed, and nothing is queued. */
+bool sp_lane_is_over(struct sp_lane *lane);
+
+/** Threads that wait for a call, at this moment; those on their way are not counted. */
+uint32_t sp_lane_idle_threads(struct sp_lane *lane);
+
+#endif /* SP_PYX_LANE_H */
