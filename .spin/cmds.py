@@ -21,6 +21,7 @@ C_BUILDS = {
     "asan": ["-Db_sanitize=address,undefined", "-Db_lundef=false"],
     "posix": ["-Dos=posix"],
     "edges": ["-Ddeque_capacity=4", "-Dchaos=true"],
+    "peers": ["-Dbuildtype=release", "-Dpeers=true"],
 }
 
 
@@ -181,6 +182,20 @@ def bench(ctx, scripts):
     meson._set_pythonpath("build-bench", quiet=True)
     for script in scripts:
         call(PYTHON, "-P", script)
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def peers(arguments):
+    """Run the same programs on us, oneTBB and OpenMP, in turn, and print a table.
+
+    \b
+    spin peers
+    spin peers fib skynet --threads 2 --rounds 5
+    """
+    folder = c_build("peers")
+    call("meson", "compile", "-C", folder)
+    call(PYTHON, "bench/peers/run.py", "--build", folder, *arguments)
 
 
 @click.command()

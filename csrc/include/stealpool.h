@@ -169,6 +169,8 @@ typedef struct sp_pool_stats {
     uint64_t parked;    /* times a worker went to sleep */
     uint64_t woken;     /* times a worker was woken by a submitter or worker */
     uint64_t loops;     /* times a worker joined a parallel loop */
+    uint64_t frames;    /* forked frames that another worker than the one that
+                           forked them has run */
 } sp_pool_stats;
 
 void sp_pool_get_stats(const sp_pool *pool, sp_pool_stats *ret_stats);
@@ -392,6 +394,116 @@ void sp_task_set_token(sp_task *task, sp_token *token);
 /** The token of the task that this thread runs, or loops for; NULL without. To make a
  * token below it for tasks that are parts of that one. */
 sp_token *sp_current_token(void);
+
+/* ---------------------------------------------------------- fork and join */
+
+/*
+ * Divide and conquer. A function forks a call, which another worker may make
+ * meanwhile, does something else, and joins it: by then somebody else has made
+ * the call, or it is made here. A fork and its join cost some nanoseconds, no
+ * allocation and, unless somebody steals, no atomic operation.
+ *
+ *     struct fib {
+ *         sp_frame frame;
+ *         long n, result;
+ *     };
+ *
+ *     static int fib(sp_worker *worker, sp_frame *frame)
+ *     {
+ *         struct fib *self = (struct fib *)frame;
+ *         if (self->n < 2) {
+ *             self->result = self->n;
+ *             return 0;
+ *         }
+ *         struct fib one = {.n = self->n - 1}, two = {.n = self->n - 2};
+ *         sp_fork(worker, &one.frame, fib);
+ *         fib(worker, &two.frame);
+ *         sp_join(worker, &one.frame);
+ *         self->result = one.result + two.result;
+ *         return 0;
+ *     }
+ *
+ *     struct fib root = {.n = 30};
+ *     sp_run(pool, &root.frame, fib);
+ *
+ * Rules: what a function forks it joins before it returns, the last forked first,
+ * and on failure, too. A frame stays where it is until it is joined. The `worker`
+ * belongs to the thread: pass on the one that your function was called with.
+ * While it waits for a frame that was stolen, a thread runs nothing but frames
+ * that were forked by that frame, or by what that frame called: so a function may
+ * hold a lock while it joins, if what it forked does not take it. A stack gets no
+ * deeper than that of the program without forks.
+ */
+
+typedef struct sp_worker sp_worker;
+typedef struct sp_frame sp_frame;
+
+/** A call that can be forked: 0, or an error code, see sp_fail(). */
+typedef int (*sp_frame_fn)(sp_worker *worker, sp_frame *frame);
+
+/** A forked call. Embed it as the first member of a struct of your own that holds
+ * arguments and results; needs no preparation. */
+struct sp_frame {
+    sp_frame_fn run; /* private */
+};
+
+/** The thread's forked frames. All fields are private. */
+struct sp_worker {
+    sp_frame **forked;          /* those not joined, oldest first */
+    uint32_t n;                 /* how many these are */
+    uint32_t split;             /* of which so many were shown to thieves */
+    SP__ATOMIC(uint32_t) limit; /* from so many on a fork does more; 0: asked to */
+    uint32_t reserved;
+};
+
+/**
+ * Call run(worker, frame) in a worker of `pool` and return what it returns, with
+ * the words of its sp_fail(); the calling thread sleeps meanwhile. In a worker, of
+ * whatever pool, it is a plain call. With pool == NULL, too, and what is forked are
+ * plain calls at their joins.
+ *
+ * @return its code; SP_ECLOSED; or SP_ECANCELLED when the pool was shut down with
+ *         SP_ABANDON before it began.
+ */
+int sp_run(sp_pool *pool, sp_frame *frame, sp_frame_fn run);
+
+/* The rare part of sp_fork() and sp_join(). Private. */
+void sp__fork_slowly(sp_worker *worker, sp_frame *frame);
+int sp__join_slowly(sp_worker *worker, sp_frame *frame);
+
+/* A relaxed load, in C and C++, without <stdatomic.h>. Private. */
+#define SP__LIMIT(worker) \
+    __atomic_load_n((const uint32_t *)&(worker)->limit, __ATOMIC_RELAXED)
+
+/**
+ * Let run(worker, frame) be called by whoever has time, at the latest by
+ * sp_join(). At most 1024 of a thread's frames can be stolen at a time; more may
+ * be forked.
+ */
+static inline void sp_fork(sp_worker *worker, sp_frame *frame, sp_frame_fn run)
+{
+    uint32_t n = worker->n++;
+    frame->run = run;
+    if (__builtin_expect(n < SP__LIMIT(worker), 1))
+        worker->forked[n] = frame;
+    else
+        sp__fork_slowly(worker, frame);
+}
+
+/**
+ * Have the frame done that was forked last: call it here, unless it was stolen, and
+ * then wait for it. What it wrote is visible then.
+ *
+ * @return what it returned, with the words of its sp_fail().
+ */
+static inline int sp_join(sp_worker *worker, sp_frame *frame)
+{
+    if (__builtin_expect(worker->n > worker->split && SP__LIMIT(worker) != 0, 1)) {
+        worker->n--;
+        return frame->run(worker, frame);
+    }
+    return sp__join_slowly(worker, frame);
+}
 
 /* ----------------------------------------------------------------- groups */
 

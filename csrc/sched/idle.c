@@ -72,6 +72,16 @@ void sp__idle_notify(struct sp__idle *idle)
             return;
 }
 
+bool sp__idle_has_idle(const struct sp__idle *idle)
+{
+    if (load_relaxed(&idle->searching) > 0)
+        return true;
+    for (uint32_t word = 0; word < idle->words; word++)
+        if (load_relaxed(&idle->sleepers[word]))
+            return true;
+    return false;
+}
+
 void sp__idle_notify_all(struct sp__idle *idle)
 {
     /* Each once: one that falls asleep again has seen why it was woken (S4), and

@@ -56,6 +56,9 @@ void sp__idle_destroy(struct sp__idle *idle);
  */
 void sp__idle_notify(struct sp__idle *idle);
 
+/** Somebody has nothing to do, as far as one can see. A hint. */
+bool sp__idle_has_idle(const struct sp__idle *idle);
+
 /** Wake every sleeper (shutdown). */
 void sp__idle_notify_all(struct sp__idle *idle);
 

@@ -132,7 +132,8 @@ bool sp__pool_has_work(const sp_pool *pool)
     if (!sp__injector_is_empty(&pool->injector) || sp__region_is_open(&pool->regions))
         return true;
     for (uint32_t i = 0; i < pool->n_workers; i++)
-        if (!sp__deque_is_empty(&pool->workers[i].deque))
+        if (!sp__deque_is_empty(&pool->workers[i].deque) ||
+            sp__frames_are_shown(&pool->workers[i].frames))
             return true;
     return false;
 }
@@ -307,6 +308,7 @@ void sp_pool_get_stats(const sp_pool *pool, sp_pool_stats *ret_stats)
         stats.injected += load_relaxed(&worker->injected);
         stats.parked += load_relaxed(&worker->parked);
         stats.loops += load_relaxed(&worker->joined);
+        stats.frames += load_relaxed(&worker->frames_stolen);
     }
     *ret_stats = stats;
 }

@@ -35,12 +35,18 @@ void sp__worker_init(struct sp__worker *worker, sp_pool *pool, uint32_t index,
     worker->search_ns = keepalive_ns;
     worker->random = index * 0x9e3779b97f4a7c15u + 1;
     sp__deque_init(&worker->deque, 0);
+    sp__frames_init(&worker->frames);
 }
 
 /* A counter with one writer. */
 static void count(_Atomic(uint64_t) *counter, uint64_t n)
 {
     store_relaxed(counter, load_relaxed(counter) + n);
+}
+
+void sp__worker_count_frame(struct sp__worker *worker)
+{
+    count(&worker->frames_stolen, 1);
 }
 
 /* ---------------------------------------------------------------- pushing */
@@ -237,6 +243,27 @@ static bool join_region(struct sp__worker *worker)
     return true;
 }
 
+/* Somebody's forked frame. Its owner may need it next: it is taken only if there is
+ * nothing else to do, but then before anything that comes later. */
+static bool steal_frame(struct sp__worker *worker)
+{
+    sp_pool *pool = worker->pool;
+    uint32_t n = pool->n_workers;
+    uint32_t start = sp__random_below(&worker->random, n);
+
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t victim = start + i < n ? start + i : start + i - n;
+        struct sp__frame_slot *slot = sp__frames_steal(&pool->workers[victim].frames);
+        if (!slot)
+            continue;
+        sp__worker_count_frame(worker);
+        end_search(worker);
+        sp__frames_run(worker, slot);
+        return true;
+    }
+    return false;
+}
+
 /* Take up one piece of work, if there is any. A region's caller waits for it, a
  * task may wait a little longer: but only for one region. */
 static bool work(struct sp__worker *worker)
@@ -247,7 +274,7 @@ static bool work(struct sp__worker *worker)
         return true;
     sp_task *task = find_task(worker);
     if (!task)
-        return !region_first && join_region(worker);
+        return (!region_first && join_region(worker)) || steal_frame(worker);
     end_search(worker);
     execute(worker, task);
     return true;

@@ -10,10 +10,12 @@
 #include "base/compiler.h"
 #include "base/os.h"
 #include "sched/deque.h"
+#include "sched/frame.h"
 #include "stealpool.h"
 
 struct sp__worker {
     struct sp__deque deque;
+    struct sp__frames frames;
 
     /* Constant after start. */
     SP_CACHE_ALIGNED sp_pool *pool;
@@ -39,6 +41,7 @@ struct sp__worker {
     _Atomic(uint64_t) parked;
     _Atomic(uint64_t) joined;
     _Atomic(uint64_t) submitted;
+    _Atomic(uint64_t) frames_stolen;
 };
 
 /** The calling thread's worker, of whatever pool; NULL outside of workers. */
@@ -50,6 +53,9 @@ void sp__worker_init(struct sp__worker *worker, sp_pool *pool, uint32_t index,
 
 /** The thread's main function: returns once the pool is over. */
 void sp__worker_run(void *worker);
+
+/** Statistics: this worker has stolen a frame. */
+void sp__worker_count_frame(struct sp__worker *worker);
 
 /** The worker, in its own thread: queue tasks of normal priority behind its deque's
  * bottom; if they do not fit, half of the deque goes to the injector. High and low
