@@ -136,7 +136,7 @@ def test_links_lead_to_files(path):
 @pytest.mark.parametrize("header", sorted(ROOT.glob("csrc/include/*.h")), ids=str)
 def test_c_api_page_has_every_function(header):
     text = re.sub(r"/\*.*?\*/", " ", header.read_text(), flags=re.S)
-    functions = re.findall(r"^[\w *]*?\b(sp_\w+)\(", text, re.M)
+    functions = re.findall(r"^[\w *]*?\b(sp_(?!_)\w+)\(", text, re.M)
     page = (ROOT / "docs/c-api.md").read_text()
     assert functions
     assert [name for name in functions if f"`{name}()`" not in page] == []
