@@ -15,6 +15,8 @@ cdef extern from "stealpool.h" nogil:
         SP_ECANCELLED
         SP_ETHREAD
         SP_EBUSY
+        SP_EFILES
+        SP_EPERM
 
     const char *sp_status_text(sp_status status)
 
@@ -22,10 +24,23 @@ cdef extern from "stealpool.h" nogil:
     ctypedef struct sp_pool:
         pass
 
+    ctypedef enum sp_pin:
+        SP_PIN_NONE
+        SP_PIN_COMPACT
+        SP_PIN_SPREAD
+
+    ctypedef enum sp_policy:
+        SP_POLICY_INHERIT
+        SP_POLICY_FIFO
+        SP_POLICY_RR
+
     ctypedef struct sp_pool_options:
         uint32_t workers
         uint32_t keepalive_us
         const char *name
+        uint32_t pin
+        uint32_t policy
+        uint32_t priority
 
     sp_status sp_pool_create(sp_pool **ret_pool, const sp_pool_options *options)
     enum: SP_MAX_WORKERS
@@ -119,6 +134,7 @@ cdef extern from "stealpool.h" nogil:
     sp_status sp_completion_create(
         sp_completion **ret_queue, sp_doorbell_fn ring, void *user
     )
+    sp_status sp_completion_create_fd(sp_completion **ret_queue, int *ret_fd)
     void sp_completion_free(sp_completion *queue)
     sp_status sp_task_notify(sp_task *task, unsigned ticket, sp_completion *queue)
     sp_status sp_task_unnotify(sp_task *task, unsigned ticket)

@@ -71,6 +71,24 @@ static inline void sp__os_pause(void)
 /** Let another thread of this CPU run, if there is one. */
 void sp__os_yield(void);
 
+/* ------------------------------------------------------------------- bells */
+
+/* A file descriptor that can be polled: readable when it was rung. */
+struct sp__os_bell {
+    int fd;       /* to poll */
+    int ring_end; /* the same, or the other end of a pipe */
+};
+
+/** Make a bell, non-blocking, closed on exec. False when the system refuses. */
+bool sp__os_bell_create(struct sp__os_bell *ret_bell);
+void sp__os_bell_destroy(struct sp__os_bell *bell);
+
+/** Make it readable. Never blocks. */
+void sp__os_bell_ring(const struct sp__os_bell *bell);
+
+/** Make it unreadable, until it is rung again. Never blocks. */
+void sp__os_bell_clear(const struct sp__os_bell *bell);
+
 /* ---------------------------------------------------------------- threads */
 
 struct sp__os_thread {
@@ -87,6 +105,18 @@ typedef void (*sp__os_thread_fn)(void *arg);
 bool sp__os_thread_start(struct sp__os_thread *ret_thread, sp__os_thread_fn run,
                          void *arg, const char *name);
 
+/** Let it run on this CPU only. False when the system refuses, or cannot. */
+bool sp__os_thread_pin(struct sp__os_thread *thread, uint32_t cpu);
+
+enum sp__os_policy { SP__OS_FIFO = 1, SP__OS_RR };
+
+/** The least and the greatest priority that a real-time policy has. */
+void sp__os_priorities(enum sp__os_policy policy, int *ret_least, int *ret_most);
+
+/** Give it a real-time policy. False when the process has no permission. */
+bool sp__os_thread_hurry(struct sp__os_thread *thread, enum sp__os_policy policy,
+                         int priority);
+
 /** Wait until the thread has ended. Once. */
 void sp__os_thread_join(struct sp__os_thread *thread);
 
@@ -97,5 +127,8 @@ uint32_t sp__os_current_cpu(void);
 
 /** CPUs in this thread's affinity mask; at least 1. */
 uint32_t sp__os_affinity_cpus(void);
+
+/** Their numbers, in order, at most `max`. Returns how many; 0 when unknown. */
+uint32_t sp__os_list_cpus(uint32_t *ret_cpus, uint32_t max);
 
 #endif /* SP_BASE_OS_H */

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -55,4 +56,30 @@ void sp__os_wake_one(_Atomic(uint32_t) *word)
 void sp__os_wake_all(_Atomic(uint32_t) *word)
 {
     wake(word, INT_MAX);
+}
+
+bool sp__os_bell_create(struct sp__os_bell *ret_bell)
+{
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (fd < 0)
+        return false;
+    *ret_bell = (struct sp__os_bell){.fd = fd, .ring_end = fd};
+    return true;
+}
+
+void sp__os_bell_destroy(struct sp__os_bell *bell)
+{
+    close(bell->fd);
+}
+
+void sp__os_bell_ring(const struct sp__os_bell *bell)
+{
+    /* It fails only when the counter is full, and then the bell is rung. */
+    eventfd_write(bell->ring_end, 1);
+}
+
+void sp__os_bell_clear(const struct sp__os_bell *bell)
+{
+    eventfd_t count;
+    eventfd_read(bell->fd, &count);
 }

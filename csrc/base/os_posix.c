@@ -9,9 +9,11 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/compiler.h"
 #include "base/os.h"
@@ -80,4 +82,43 @@ void sp__os_wake_all(_Atomic(uint32_t) *word)
 void sp__os_wake_one(_Atomic(uint32_t) *word)
 {
     sp__os_wake_all(word);
+}
+
+static bool make_quiet(int fd)
+{
+    return fcntl(fd, F_SETFL, O_NONBLOCK) == 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
+}
+
+bool sp__os_bell_create(struct sp__os_bell *ret_bell)
+{
+    int ends[2];
+    if (pipe(ends) != 0)
+        return false;
+    *ret_bell = (struct sp__os_bell){.fd = ends[0], .ring_end = ends[1]};
+    if (make_quiet(ends[0]) && make_quiet(ends[1]))
+        return true;
+    sp__os_bell_destroy(ret_bell);
+    return false;
+}
+
+void sp__os_bell_destroy(struct sp__os_bell *bell)
+{
+    close(bell->fd);
+    close(bell->ring_end);
+}
+
+void sp__os_bell_ring(const struct sp__os_bell *bell)
+{
+    /* It fails only when the pipe is full, and then the bell is rung. */
+    while (write(bell->ring_end, "", 1) < 0 && errno == EINTR)
+        ;
+}
+
+void sp__os_bell_clear(const struct sp__os_bell *bell)
+{
+    char bytes[64];
+    ssize_t n;
+    do
+        n = read(bell->fd, bytes, sizeof bytes);
+    while (n == (ssize_t)sizeof bytes || (n < 0 && errno == EINTR));
 }

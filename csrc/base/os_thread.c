@@ -114,26 +114,97 @@ uint32_t sp__os_current_cpu(void)
     return 0;
 }
 
-uint32_t sp__os_affinity_cpus(void)
-{
 #ifdef __linux__
-    /* The kernel's mask may be larger than cpu_set_t: double until it fits. */
+/* The calling thread's mask, to be freed with CPU_FREE(); NULL when unknown. The
+ * kernel's mask may be larger than cpu_set_t: double until it fits. */
+static cpu_set_t *affinity_mask(int *ret_bits)
+{
     for (int bits = 1024; bits <= 1 << 20; bits *= 2) {
         cpu_set_t *set = CPU_ALLOC((size_t)bits);
         if (!set)
             break;
-        size_t bytes = CPU_ALLOC_SIZE((size_t)bits);
-        int failed = sched_getaffinity(0, bytes, set);
-        int count = failed ? 0 : CPU_COUNT_S(bytes, set);
+        if (sched_getaffinity(0, CPU_ALLOC_SIZE((size_t)bits), set) == 0) {
+            *ret_bits = bits;
+            return set;
+        }
         CPU_FREE(set);
-        if (count > 0)
-            return (uint32_t)count;
         if (errno != EINVAL)
             break;
+    }
+    return NULL;
+}
+#endif
+
+uint32_t sp__os_list_cpus(uint32_t *ret_cpus, uint32_t max)
+{
+    uint32_t n = 0;
+#ifdef __linux__
+    int bits;
+    cpu_set_t *set = affinity_mask(&bits);
+    if (!set)
+        return 0;
+    for (int cpu = 0; cpu < bits; cpu++)
+        if (CPU_ISSET_S((size_t)cpu, CPU_ALLOC_SIZE((size_t)bits), set) && n < max)
+            ret_cpus[n++] = (uint32_t)cpu;
+    CPU_FREE(set);
+#else
+    (void)ret_cpus;
+    (void)max;
+#endif
+    return n;
+}
+
+uint32_t sp__os_affinity_cpus(void)
+{
+#ifdef __linux__
+    int bits;
+    cpu_set_t *set = affinity_mask(&bits);
+    if (set) {
+        int count = CPU_COUNT_S(CPU_ALLOC_SIZE((size_t)bits), set);
+        CPU_FREE(set);
+        return (uint32_t)count;
     }
 #endif
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     return online > 1 ? (uint32_t)online : 1;
+}
+
+bool sp__os_thread_pin(struct sp__os_thread *thread, uint32_t cpu)
+{
+#ifdef __linux__
+    cpu_set_t *set = CPU_ALLOC(cpu + 1);
+    if (!set)
+        return false;
+    size_t bytes = CPU_ALLOC_SIZE(cpu + 1);
+    CPU_ZERO_S(bytes, set);
+    CPU_SET_S(cpu, bytes, set);
+    int error = pthread_setaffinity_np((pthread_t)thread->handle, bytes, set);
+    CPU_FREE(set);
+    return error == 0;
+#else
+    (void)thread;
+    (void)cpu;
+    return false;
+#endif
+}
+
+static int policy_number(enum sp__os_policy policy)
+{
+    return policy == SP__OS_FIFO ? SCHED_FIFO : SCHED_RR;
+}
+
+void sp__os_priorities(enum sp__os_policy policy, int *ret_least, int *ret_most)
+{
+    *ret_least = sched_get_priority_min(policy_number(policy));
+    *ret_most = sched_get_priority_max(policy_number(policy));
+}
+
+bool sp__os_thread_hurry(struct sp__os_thread *thread, enum sp__os_policy policy,
+                         int priority)
+{
+    struct sched_param param = {.sched_priority = priority};
+    return pthread_setschedparam((pthread_t)thread->handle, policy_number(policy),
+                                 &param) == 0;
 }
 
 #ifdef SP_CHAOS

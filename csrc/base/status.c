@@ -23,6 +23,10 @@ const char *sp_status_text(sp_status status)
         return "the system refused to create a thread";
     case SP_EBUSY:
         return "busy";
+    case SP_EFILES:
+        return "no file descriptor is left";
+    case SP_EPERM:
+        return "the process may not do that";
     }
     return "unknown status";
 }

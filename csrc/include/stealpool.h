@@ -89,7 +89,9 @@ typedef enum sp_status {
     SP_EDONE = -6,      /* too late: the task has ended already */
     SP_ECANCELLED = -7, /* cancelled before it ran, or stopped on request */
     SP_ETHREAD = -8,    /* the system refused to create even one thread */
-    SP_EBUSY = -9       /* the slot is in use, or the call would wait for itself */
+    SP_EBUSY = -9,      /* the slot is in use, or the call would wait for itself */
+    SP_EFILES = -10,    /* the process, or the system, has too many open files */
+    SP_EPERM = -11      /* the system does not permit that to this process */
 } sp_status;
 
 /** The status in words, a static string without a final full stop. */
@@ -99,6 +101,28 @@ const char *sp_status_text(sp_status status);
 
 typedef struct sp_pool sp_pool;
 
+/** Where workers run. Pinned, worker i stays on one CPU of those that the thread that
+ * makes the pool may use, the i-th in an order; with more workers than CPUs, from the
+ * first again. A system that cannot pin, or refuses, leaves them unpinned. */
+typedef enum sp_pin {
+    SP_PIN_NONE = 0,    /* the system decides: best next to other programs */
+    SP_PIN_COMPACT = 1, /* threads of a core, then cores of a package: share caches */
+    SP_PIN_SPREAD = 2   /* packages in turn, threads of a core last: share little */
+} sp_pin;
+
+/**
+ * How the system schedules workers. With a real-time policy a worker runs before all
+ * normal threads of its CPU, for as long as it has work: leave a CPU to the rest, use no
+ * keepalive_us that matters, and mind that a task waiting for a normal thread may wait
+ * long. On Linux the process needs CAP_SYS_NICE or a limit (ulimit -r) of at least
+ * `priority`.
+ */
+typedef enum sp_policy {
+    SP_POLICY_INHERIT = 0, /* that of the thread that makes the pool */
+    SP_POLICY_FIFO = 1,    /* SCHED_FIFO: until it sleeps, or a higher one comes */
+    SP_POLICY_RR = 2       /* SCHED_RR: the same, in turn with those of its priority */
+} sp_policy;
+
 /** How to make a pool. Zero-filled means: all defaults. */
 typedef struct sp_pool_options {
     uint32_t workers;      /* worker threads; 0 = sp_usable_cpus() */
@@ -107,7 +131,10 @@ typedef struct sp_pool_options {
                               more workers than the process has CPUs */
     const char *name;      /* threads are called "<name>-<index>", cut to 15
                               characters; NULL = "stealpool" */
-    uint32_t reserved[8];  /* zero */
+    uint32_t pin;          /* enum sp_pin */
+    uint32_t policy;       /* enum sp_policy */
+    uint32_t priority;     /* with a real-time policy: on Linux 1 to 99; else 0 */
+    uint32_t reserved[5];  /* zero */
 } sp_pool_options;
 
 /**
@@ -116,8 +143,10 @@ typedef struct sp_pool_options {
  * With fewer threads than asked for, because the system refused some, the pool
  * still works: see sp_pool_workers(). `options` may be NULL; it is copied.
  *
- * @return SP_OK; SP_EINVAL for more than SP_MAX_WORKERS workers; SP_ENOMEM;
- *         SP_ETHREAD when not even one thread could be started.
+ * @return SP_OK; SP_EINVAL for more than SP_MAX_WORKERS workers, an unknown pin or
+ *         policy, or a priority that the policy does not have; SP_ENOMEM; SP_ETHREAD
+ *         when not even one thread could be started; SP_EPERM when the process may
+ *         not use that policy with that priority.
  */
 sp_status sp_pool_create(sp_pool **ret_pool, const sp_pool_options *options);
 
@@ -552,9 +581,27 @@ sp_status sp_completion_create(sp_completion **ret_queue, sp_doorbell_fn ring,
                                void *user);
 
 /**
+ * The same with a doorbell for poll(), select() or epoll: a file descriptor that is
+ * readable while there is something to take. sp_completion_drain() makes it unreadable;
+ * do nothing else with it, and do not close it: sp_completion_free() does. On Linux it is
+ * an eventfd, elsewhere the end of a pipe.
+ *
+ *          int fd;
+ *          sp_completion *queue;
+ *          sp_completion_create_fd(&queue, &fd);
+ *          ...
+ *          struct pollfd event = {.fd = fd, .events = POLLIN};
+ *          while (poll(&event, 1, -1) > 0)
+ *              take_all(sp_completion_drain(queue));
+ *
+ * @return SP_OK; SP_ENOMEM; SP_EFILES when no file descriptor is left.
+ */
+sp_status sp_completion_create_fd(sp_completion **ret_queue, int *ret_fd);
+
+/**
  * Free an empty queue with which no task is armed any more. The doorbell may
  * still be ringing for a task that was drained: what it touches must live
- * until the task's group has counted it out.
+ * until the task's group has counted it out. (A file descriptor does.)
  */
 void sp_completion_free(sp_completion *queue);
 
@@ -585,7 +632,7 @@ int sp_completion_is_empty(const sp_completion *queue);
 sp_status sp_completion_wait(sp_completion *queue, int64_t timeout_ns);
 
 /**
- * Take all that is there, oldest first; NULL when there is nothing. Walk it
+ * The consumer: take all that is there, oldest first; NULL when there is nothing. Walk it
  * with sp_ticket_next() *before* dropping the reference of each ticket's task
  * with sp_task_unref(). A task that is put in after this call rings again.
  */

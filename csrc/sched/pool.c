@@ -21,6 +21,7 @@
 
 #include "base/memory.h"
 #include "base/os.h"
+#include "base/topology.h"
 #include "sched/group.h"
 #include "sched/task.h"
 
@@ -41,6 +42,47 @@ static int64_t keepalive_of(const sp_pool_options *options, uint32_t workers)
     /* One who searches on the only CPU keeps the work from being made. */
     uint32_t cpus = sp_usable_cpus();
     return cpus < 2 || workers > cpus ? 0 : DEFAULT_KEEPALIVE_NS;
+}
+
+static bool is_valid(const sp_pool_options *options)
+{
+    if (options->workers > SP_MAX_WORKERS || options->pin > SP_PIN_SPREAD ||
+        options->policy > SP_POLICY_RR)
+        return false;
+    if (options->policy == SP_POLICY_INHERIT)
+        return options->priority == 0;
+    int least, most;
+    sp__os_priorities((enum sp__os_policy)options->policy, &least, &most);
+    return (int64_t)options->priority >= least && (int64_t)options->priority <= most;
+}
+
+/* The CPUs for pinned workers, in their order, to be freed; NULL when unknown. */
+static uint32_t *cpus_to_pin(const sp_pool_options *options, uint32_t *ret_n)
+{
+    uint32_t max = sp__os_affinity_cpus();
+    uint32_t *cpus = options->pin ? sp__alloc(max * sizeof *cpus) : NULL;
+    *ret_n = cpus ? sp__os_list_cpus(cpus, max) : 0;
+    if (*ret_n > 0)
+        sp__topology_sort("", cpus, *ret_n, options->pin == SP_PIN_SPREAD);
+    return cpus;
+}
+
+/* Pin the workers, and let them hurry, as the options say. */
+static sp_status place_workers(sp_pool *pool, const sp_pool_options *options)
+{
+    uint32_t n_cpus;
+    uint32_t *cpus = cpus_to_pin(options, &n_cpus);
+    bool ok = true;
+    for (uint32_t i = 0; i < pool->n_started && ok; i++) {
+        struct sp__os_thread *thread = &pool->workers[i].thread;
+        if (n_cpus > 0)
+            sp__os_thread_pin(thread, cpus[i % n_cpus]);
+        if (options->policy)
+            ok = sp__os_thread_hurry(thread, (enum sp__os_policy)options->policy,
+                                     (int)options->priority);
+    }
+    sp__free(cpus);
+    return ok ? SP_OK : SP_EPERM;
 }
 
 static uint32_t start_workers(sp_pool *pool, uint32_t wanted,
@@ -77,7 +119,7 @@ sp_status sp_pool_create(sp_pool **ret_pool, const sp_pool_options *options)
     if (!options)
         options = &defaults;
     uint32_t wanted = options->workers ? options->workers : sp_usable_cpus();
-    if (options->workers > SP_MAX_WORKERS)
+    if (!is_valid(options))
         return SP_EINVAL;
     if (wanted > SP_MAX_WORKERS)
         wanted = SP_MAX_WORKERS;
@@ -101,6 +143,11 @@ sp_status sp_pool_create(sp_pool **ret_pool, const sp_pool_options *options)
     if (started == 0) {
         status = SP_ETHREAD;
         goto destroy_idle;
+    }
+    status = place_workers(pool, options);
+    if (status != SP_OK) {
+        sp_pool_free(pool);
+        return status;
     }
     *ret_pool = pool;
     return SP_OK;

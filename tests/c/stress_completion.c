@@ -5,6 +5,8 @@
  * A doorbell that fails to ring, or a sleeper that is not woken, shows as a
  * program that hangs.
  */
+#include <poll.h>
+
 #include "base/memory.h"
 #include "check.h"
 #include "stealpool.h"
@@ -21,6 +23,7 @@ struct result {
 
 struct desk {
     sp_completion *queue;
+    int fd;
     _Atomic(uint32_t) rung; /* times the bell rang and was not answered yet */
     _Atomic(uint32_t) rings;
     _Atomic(uint32_t) is_done;
@@ -31,7 +34,7 @@ struct office {
     sp_group group;
     struct desk desks[QUEUES];
     struct result results[TASKS];
-    bool by_bell; /* else by sp_completion_wait() */
+    enum way { BY_WAIT, BY_BELL, BY_FD } way; /* how consumers hear of it */
     uint64_t seed;
 };
 
@@ -52,7 +55,12 @@ static void ring(void *user)
 /* Sleep until there is something; clear the bell before looking in. */
 static void await_bell(struct office *office, struct desk *desk)
 {
-    if (!office->by_bell) {
+    if (office->way == BY_FD) {
+        struct pollfd event = {.fd = desk->fd, .events = POLLIN};
+        CHECK_EQ(poll(&event, 1, -1), 1);
+        return;
+    }
+    if (office->way == BY_WAIT) {
         sp_status status;
         while ((status = sp_completion_wait(desk->queue, -1)) == SP_EINTR)
             ;
@@ -69,7 +77,7 @@ static void consume(struct office *office, struct desk *desk)
     for (uint32_t n = 0; n < TASKS;) {
         await_bell(office, desk);
         sp_ticket *ticket = sp_completion_drain(desk->queue);
-        CHECK(ticket || office->by_bell, "woken for nothing");
+        CHECK(ticket || office->way != BY_WAIT, "woken for nothing");
         while (ticket) {
             struct result *result = (struct result *)sp_ticket_task(ticket);
             ticket = sp_ticket_next(ticket);
@@ -111,12 +119,12 @@ static void act(unsigned index, void *arg)
 
 static uint64_t seed;
 
-static void play(uint32_t workers, bool by_bell)
+static void play(uint32_t workers, enum way way)
 {
     struct office *office = sp__alloc(sizeof *office);
     sp_pool_options options = {.workers = workers};
     CHECK_EQ(sp_pool_create(&office->pool, &options), SP_OK);
-    office->by_bell = by_bell;
+    office->way = way;
     office->seed = ++seed;
     sp_group_init(&office->group);
     for (int i = 0; i < TASKS; i++) {
@@ -125,7 +133,9 @@ static void play(uint32_t workers, bool by_bell)
     }
     for (int q = 0; q < QUEUES; q++) {
         struct desk *desk = &office->desks[q];
-        CHECK_EQ(sp_completion_create(&desk->queue, by_bell ? ring : NULL, desk),
+        sp_doorbell_fn bell = way == BY_BELL ? ring : NULL;
+        CHECK_EQ(way == BY_FD ? sp_completion_create_fd(&desk->queue, &desk->fd)
+                              : sp_completion_create(&desk->queue, bell, desk),
                  SP_OK);
     }
 
@@ -137,7 +147,7 @@ static void play(uint32_t workers, bool by_bell)
         ;
     for (int i = 0; i < TASKS; i++)
         CHECK_EQ(office->results[i].seen, 1, "task %d, seed %ju", i, (uintmax_t)seed);
-    for (int q = 0; by_bell && q < QUEUES; q++)
+    for (int q = 0; way == BY_BELL && q < QUEUES; q++)
         CHECK(load_relaxed(&office->desks[q].rings) >= 1);
     sp_pool_free(office->pool);
     sp__free(office);
@@ -146,13 +156,19 @@ static void play(uint32_t workers, bool by_bell)
 static void a_consumer_woken_by_its_bell_gets_every_task_once(void)
 {
     for (long round = 0; round < check_rounds(40); round++)
-        play(1 + (uint32_t)round % 3, /* by_bell= */ true);
+        play(1 + (uint32_t)round % 3, BY_BELL);
 }
 
 static void a_consumer_asleep_on_the_queue_gets_every_task_once(void)
 {
     for (long round = 0; round < check_rounds(40); round++)
-        play(1 + (uint32_t)round % 3, /* by_bell= */ false);
+        play(1 + (uint32_t)round % 3, BY_WAIT);
+}
+
+static void a_consumer_that_polls_a_descriptor_gets_every_task_once(void)
+{
+    for (long round = 0; round < check_rounds(40); round++)
+        play(1 + (uint32_t)round % 3, BY_FD);
 }
 
 /* ------------------------------------------------------------------- lifetime */
@@ -181,7 +197,10 @@ static void queue_and_task_may_go_as_soon_as_it_is_drained(void)
     CHECK_EQ(sp_pool_create(&pool, &options), SP_OK);
     for (long round = 0; round < check_rounds(1500); round++) {
         struct order *order = sp__alloc(sizeof *order);
-        CHECK_EQ(sp_completion_create(&order->queue, NULL, NULL), SP_OK);
+        int fd;
+        CHECK_EQ(round % 5 < 2 ? sp_completion_create_fd(&order->queue, &fd)
+                               : sp_completion_create(&order->queue, NULL, NULL),
+                 SP_OK);
         sp_completion *queue = order->queue;
         sp_task_init(&order->task, nothing, free_order);
         CHECK_EQ(sp_task_notify(&order->task, round % 2, queue), SP_OK);
@@ -203,6 +222,7 @@ int main(void)
     seed = test_seed();
     RUN(a_consumer_woken_by_its_bell_gets_every_task_once);
     RUN(a_consumer_asleep_on_the_queue_gets_every_task_once);
+    RUN(a_consumer_that_polls_a_descriptor_gets_every_task_once);
     RUN(queue_and_task_may_go_as_soon_as_it_is_drained);
     return 0;
 }

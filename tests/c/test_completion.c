@@ -1,4 +1,8 @@
 /* Completion queues, by themselves. */
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/resource.h>
+
 #include "base/memory.h"
 #include "check.h"
 #include "sched/completion.h"
@@ -145,6 +149,58 @@ static void a_sleeping_consumer_is_woken(void)
     }
 }
 
+/* --------------------------------------------------------- a file descriptor */
+
+static bool is_readable(int fd)
+{
+    struct pollfd event = {.fd = fd, .events = POLLIN};
+    CHECK(poll(&event, 1, 0) >= 0);
+    return event.revents & POLLIN;
+}
+
+static void the_descriptor_is_readable_while_there_is_something_to_take(void)
+{
+    struct bell bell = {.rung = 0};
+    int fd = -1;
+    CHECK_EQ(sp_completion_create_fd(&bell.queue, &fd), SP_OK);
+    for (int i = 0; i < N; i++) {
+        sp_task_init(&bell.tasks[i], nothing, NULL);
+        CHECK_EQ(sp_task_notify(&bell.tasks[i], 0, bell.queue), SP_OK);
+    }
+    for (int round = 0; round < 2; round++) {
+        CHECK(!is_readable(fd));
+        CHECK(!sp_completion_drain(bell.queue));
+        end_tasks(&bell, 2 * round, 2 * round + 1);
+        CHECK(is_readable(fd));
+        CHECK(is_readable(fd));
+        check_drain(&bell, 2 * round, 2 * round + 1);
+        CHECK(!is_readable(fd));
+    }
+    end_tasks(&bell, 4, 4);
+    check_drain(&bell, 4, 4);
+    CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    sp_completion_free(bell.queue);
+    CHECK(fcntl(fd, F_GETFD) < 0); /* closed */
+}
+
+static void without_descriptors_there_is_no_such_queue(void)
+{
+    sp_completion *queue = NULL;
+    struct rlimit before, none;
+    int fd = -1;
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 3;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    CHECK_EQ(sp_completion_create_fd(&queue, &fd), SP_EFILES);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    CHECK(!queue);
+    CHECK_EQ(fd, -1);
+    if (!sp__alloc_fail_at(0, false))
+        return;
+    CHECK_EQ(sp_completion_create_fd(&queue, &fd), SP_ENOMEM);
+}
+
 static void without_memory_there_is_no_queue(void)
 {
     sp_completion *queue = NULL;
@@ -162,6 +218,8 @@ int main(void)
     RUN(the_bell_rings_when_the_queue_was_empty);
     RUN(a_timed_out_wait_changes_nothing);
     RUN(a_sleeping_consumer_is_woken);
+    RUN(the_descriptor_is_readable_while_there_is_something_to_take);
+    RUN(without_descriptors_there_is_no_such_queue);
     RUN(without_memory_there_is_no_queue);
     return 0;
 }

@@ -1,6 +1,7 @@
 /* base/os.h: the contract, whichever file implements it. */
 #define _GNU_SOURCE
 
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 
@@ -224,6 +225,57 @@ static void the_affinity_mask_is_counted(void)
 #endif
 }
 
+static void the_cpus_are_listed(void)
+{
+#ifdef __linux__
+    uint32_t cpus[1024];
+    cpu_set_t all;
+    CHECK_EQ(sched_getaffinity(0, sizeof all, &all), 0);
+    uint32_t n = sp__os_list_cpus(cpus, 1024);
+    CHECK_EQ(n, sp__os_affinity_cpus());
+    for (uint32_t i = 0; i < n; i++)
+        CHECK(CPU_ISSET(cpus[i], &all) && (i == 0 || cpus[i] > cpus[i - 1]), "%u", i);
+    CHECK_EQ(sp__os_list_cpus(cpus, 1), 1);
+#endif
+}
+
+/* -------------------------------------------------------------------- bells */
+
+static bool is_readable(int fd)
+{
+    struct pollfd event = {.fd = fd, .events = POLLIN};
+    CHECK(poll(&event, 1, 0) >= 0);
+    return event.revents & POLLIN;
+}
+
+static void a_bell_is_readable_from_ring_to_clear(void)
+{
+    struct sp__os_bell bell;
+    CHECK(sp__os_bell_create(&bell));
+    for (int round = 0; round < 3; round++) {
+        CHECK(!is_readable(bell.fd));
+        sp__os_bell_clear(&bell); /* does not block */
+        for (int i = 0; i < 100 * round + 1; i++)
+            sp__os_bell_ring(&bell);
+        CHECK(is_readable(bell.fd));
+        sp__os_bell_clear(&bell);
+    }
+    CHECK(!is_readable(bell.fd));
+    sp__os_bell_destroy(&bell);
+}
+
+static void a_bell_may_be_rung_for_ever(void)
+{
+    struct sp__os_bell bell;
+    CHECK(sp__os_bell_create(&bell));
+    for (int i = 0; i < 100000; i++) /* more than a pipe holds */
+        sp__os_bell_ring(&bell);
+    CHECK(is_readable(bell.fd));
+    sp__os_bell_clear(&bell);
+    CHECK(!is_readable(bell.fd));
+    sp__os_bell_destroy(&bell);
+}
+
 int main(void)
 {
     RUN(a_wait_for_a_word_that_differs_returns_at_once);
@@ -238,5 +290,8 @@ int main(void)
     RUN(a_thread_has_its_name_and_blocks_signals);
     RUN(a_thread_without_memory_is_refused);
     RUN(the_affinity_mask_is_counted);
+    RUN(the_cpus_are_listed);
+    RUN(a_bell_is_readable_from_ring_to_clear);
+    RUN(a_bell_may_be_rung_for_ever);
     return 0;
 }

@@ -1,4 +1,12 @@
 /* Pools, and what stealpool.h promises of them. */
+#define _GNU_SOURCE
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "base/memory.h"
 #include "check.h"
 #include "sched/pool.h"
@@ -72,6 +80,120 @@ static void too_many_workers_are_refused(void)
     sp_pool_options options = {.workers = SP_MAX_WORKERS + 1};
     CHECK_EQ(sp_pool_create(&pool, &options), SP_EINVAL);
     CHECK(!pool);
+}
+
+static void nonsense_is_refused(void)
+{
+    static const sp_pool_options nonsense[] = {
+        {.workers = 1, .pin = SP_PIN_SPREAD + 1},
+        {.workers = 1, .policy = SP_POLICY_RR + 1, .priority = 1},
+        {.workers = 1, .policy = SP_POLICY_FIFO},
+        {.workers = 1, .policy = SP_POLICY_RR, .priority = 1000},
+        {.workers = 1, .policy = SP_POLICY_FIFO, .priority = UINT32_MAX},
+        {.workers = 1, .priority = 1},
+    };
+    for (size_t i = 0; i < sizeof nonsense / sizeof *nonsense; i++) {
+        sp_pool *pool = NULL;
+        CHECK_EQ(sp_pool_create(&pool, &nonsense[i]), SP_EINVAL, "%zu", i);
+        CHECK(!pool);
+    }
+}
+
+/* ------------------------------------------------------------ where and how */
+
+struct place {
+    sp_task task;
+    _Atomic(uint32_t) *arrived;
+    uint32_t n;
+    cpu_set_t cpus;
+    int policy;
+    int priority;
+    uint32_t index;
+};
+
+static void see_place(sp_task *task)
+{
+    struct place *place = (struct place *)task;
+    struct sched_param param;
+    CHECK_EQ(sched_getaffinity(0, sizeof place->cpus, &place->cpus), 0);
+    CHECK_EQ(pthread_getschedparam(pthread_self(), &place->policy, &param), 0);
+    place->priority = param.sched_priority;
+    place->index = sp__worker_current()->index;
+    meet(place->arrived, place->n);
+}
+
+static void each_pinned_worker_has_one_cpu_and_all_are_used(void)
+{
+    uint32_t n = sp__os_affinity_cpus();
+    n = n > 8 ? 8 : n;
+    for (uint32_t pin = SP_PIN_COMPACT; pin <= SP_PIN_SPREAD; pin++) {
+        struct place places[8];
+        _Atomic(uint32_t) arrived = 0;
+        sp_pool *pool;
+        sp_pool_options options = {.workers = n, .pin = pin};
+        cpu_set_t used;
+        CPU_ZERO(&used);
+        CHECK_EQ(sp_pool_create(&pool, &options), SP_OK);
+        for (uint32_t i = 0; i < n; i++) {
+            places[i] = (struct place){.arrived = &arrived, .n = n};
+            sp_task_init(&places[i].task, see_place, NULL);
+            CHECK_EQ(sp_submit(pool, &places[i].task), SP_OK);
+        }
+        sp_pool_free(pool);
+        for (uint32_t i = 0; i < n; i++) {
+            CHECK_EQ(CPU_COUNT(&places[i].cpus), 1);
+            CPU_OR(&used, &used, &places[i].cpus);
+        }
+        CHECK_EQ(CPU_COUNT(&used), n);
+    }
+}
+
+static sp_status create_hurried(sp_policy policy, int *ret_policy, int *ret_priority)
+{
+    _Atomic(uint32_t) arrived = 0;
+    struct place place = {.arrived = &arrived, .n = 1};
+    sp_pool_options options = {.workers = 1, .policy = policy, .priority = 7};
+    sp_pool *pool = NULL;
+    sp_status status = sp_pool_create(&pool, &options);
+    CHECK_EQ(pool != NULL, status == SP_OK);
+    if (status != SP_OK)
+        return status;
+    sp_task_init(&place.task, see_place, NULL);
+    CHECK_EQ(sp_submit(pool, &place.task), SP_OK);
+    sp_pool_free(pool);
+    *ret_policy = place.policy;
+    *ret_priority = place.priority;
+    return SP_OK;
+}
+
+static void a_real_time_policy_is_had_or_refused(void)
+{
+    for (int policy = SP_POLICY_FIFO; policy <= SP_POLICY_RR; policy++) {
+        int had = -1, priority = -1;
+        sp_status status = create_hurried((sp_policy)policy, &had, &priority);
+        if (status == SP_OK) {
+            CHECK_EQ(had, policy == SP_POLICY_FIFO ? SCHED_FIFO : SCHED_RR);
+            CHECK_EQ(priority, 7);
+        } else {
+            CHECK_EQ(status, SP_EPERM);
+        }
+    }
+}
+
+static void without_permission_the_policy_is_refused(void)
+{
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        struct rlimit none = {0, 0};
+        int had, priority;
+        if (setrlimit(RLIMIT_RTPRIO, &none) != 0 || setuid(65534) != 0)
+            _exit(0); /* not root: tested above */
+        _exit(create_hurried(SP_POLICY_FIFO, &had, &priority) == SP_EPERM ? 0 : 1);
+    }
+    int status;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 /* Allocations of sp_pool_create(): pool, workers, beds, then one a thread. */
@@ -376,6 +498,10 @@ int main(void)
 {
     RUN(a_pool_has_the_workers_it_was_asked_for);
     RUN(too_many_workers_are_refused);
+    RUN(nonsense_is_refused);
+    RUN(each_pinned_worker_has_one_cpu_and_all_are_used);
+    RUN(a_real_time_policy_is_had_or_refused);
+    RUN(without_permission_the_policy_is_refused);
     RUN(any_allocation_may_fail);
     RUN(a_pool_with_fewer_threads_than_wanted_works);
     RUN(a_submitted_task_runs_and_is_released);

@@ -123,3 +123,63 @@ uint32_t sp_cpu_quota(void)
 {
     return 0;
 }
+
+uint32_t sp__os_list_cpus(uint32_t *ret_cpus, uint32_t max)
+{
+    (void)ret_cpus;
+    (void)max;
+    return 0;
+}
+
+bool sp__os_thread_pin(struct sp__os_thread *thread, uint32_t cpu)
+{
+    (void)thread;
+    (void)cpu;
+    return false;
+}
+
+void sp__os_priorities(enum sp__os_policy policy, int *ret_least, int *ret_most)
+{
+    (void)policy;
+    *ret_least = *ret_most = 1;
+}
+
+bool sp__os_thread_hurry(struct sp__os_thread *thread, enum sp__os_policy policy,
+                         int priority)
+{
+    (void)thread;
+    (void)policy;
+    (void)priority;
+    return false;
+}
+
+/* Nobody polls here. */
+bool sp__os_bell_create(struct sp__os_bell *ret_bell)
+{
+    (void)ret_bell;
+    return false;
+}
+
+void sp__os_bell_destroy(struct sp__os_bell *bell)
+{
+    (void)bell;
+}
+
+void sp__os_bell_ring(const struct sp__os_bell *bell)
+{
+    (void)bell;
+}
+
+void sp__os_bell_clear(const struct sp__os_bell *bell)
+{
+    (void)bell;
+}
+
+/* base/topology.c reads files, too. */
+void sp__topology_sort(const char *root, uint32_t *cpus, uint32_t n, bool spread)
+{
+    (void)root;
+    (void)cpus;
+    (void)n;
+    (void)spread;
+}
