@@ -17,6 +17,8 @@ lane        running Python callables
 waiting     for one future, for many
 executor    submit, submit_many
 plans       the built-in kernels
+abis        kernels that know shapes
+ranges      loops over a range
 process     facts, fork, exit
 native_api  what Cython code can cimport
 """
@@ -115,6 +117,8 @@ include "lane.pxi"
 include "waiting.pxi"
 include "executor.pxi"
 include "plans.pxi"
+include "abis.pxi"
+include "ranges.pxi"
 include "process.pxi"
 include "native_api.pxi"
 

@@ -1,6 +1,14 @@
-# What the extension uses of cell.h.
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from stealpool_c cimport sp_group, sp_pool, sp_status, sp_task
+# What the extension uses of C that is not the public API.
+from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint32_t, uint64_t
+from stealpool_c cimport (
+    sp_combine_fn,
+    sp_group,
+    sp_pool,
+    sp_range_fn,
+    sp_reduce_fn,
+    sp_status,
+    sp_task,
+)
 
 
 cdef extern from "kernels/call.h" nogil:
@@ -59,6 +67,49 @@ cdef extern from "lane.h" nogil:
     void sp_lane_close(sp_lane *lane)
     bint sp_lane_is_over(sp_lane *lane)
     uint32_t sp_lane_idle_threads(sp_lane *lane)
+
+
+cdef extern from "kernels/array_loop.h" nogil:
+    ctypedef void (*sp__loop_fn)(
+        char **args, const intptr_t *dims, const intptr_t *steps, void *data
+    ) noexcept
+    enum: SP__LOOP_MAX_OPERANDS
+    enum: SP__LOOP_MAX_AXES
+
+    ctypedef struct sp_array_loop "struct sp__array_loop":
+        sp__loop_fn function
+        void *data
+        int32_t n_operands
+        int32_t n_axes
+        int32_t n_core_dims
+        int32_t n_core_steps
+        intptr_t *words
+
+    size_t sp__array_loop_size(
+        size_t n_operands, size_t n_axes, size_t n_core_dims, size_t n_core_steps
+    )
+    void sp__array_loop_coalesce(sp_array_loop *loop, int32_t n_kept)
+    int sp__array_loop_run(intptr_t begin, intptr_t end, void *loop) noexcept
+
+
+cdef extern from "watched.h" nogil:
+    ctypedef int (*sp_look_fn)(void *looker, intptr_t done) noexcept
+
+    ctypedef struct sp_watched "struct sp_watched":
+        sp_range_fn body
+        sp_reduce_fn reduce_body
+        sp_combine_fn combine
+        void *user
+        intptr_t grain
+        sp_look_fn look
+        void *looker
+
+    void sp_watched_begin(sp_watched *watched)
+    int sp_watched_piece(intptr_t begin, intptr_t end, void *watched) noexcept
+    int sp_watched_reduce(
+        intptr_t begin, intptr_t end, void *acc, void *watched
+    ) noexcept
+    void sp_watched_combine(void *into, const void *other, void *watched) noexcept
 
 
 cdef extern from "cell.h" nogil:

@@ -96,16 +96,12 @@ cdef class ExecutorBase:
         cdef object job
         self.check_open()
         if isinstance(fn, Kernel):
-            if kwargs:
-                raise TypeError(
-                    f"kernel {(<Kernel>fn).name} takes no keyword arguments, "
-                    f"got {', '.join(kwargs)}"
-                )
-            return self.submit_cell((<Kernel>fn).cell_for(args), fn)
+            job = (<Kernel>fn).job_for(args, kwargs)
+            return self.submit_cell((<Job>job).cell_from(args), job)
         if isinstance(fn, Builtin):
             job = (<Builtin>fn).planner(*args, **kwargs)
             if job is not None:
-                return self.submit_cell((<Plan>job).cell_for_worker(), job)
+                return self.submit_cell((<Plan>job).cell_from(args), job)
             fn = (<Builtin>fn).function
         future = self.submit_callable(fn, args, kwargs)
         if self._initializer is not None:
@@ -197,12 +193,16 @@ cdef class ExecutorBase:
             raise MemoryError(f"stealpool: no memory for {n} tasks")
         cdef sp_status status
         cdef sp_cell *cell
+        cdef Job job
         try:
             for row in rows:
-                cell = kernel.cell_for(row if type(row) is tuple else (row,))
+                if type(row) is not tuple:
+                    row = (row,)
+                job = kernel.job_for(<tuple>row, None)
+                cell = job.cell_from(<tuple>row)
                 tasks[made] = &cell.task
                 made += 1
-                futures.append(new_future(self.home, kernel, cell))
+                futures.append(new_future(self.home, job, cell))
             for i in range(n if kernel.n_pointers else 0):
                 arm_pins(sp_cell_of(tasks[i]))
             with cython.critical_section(self):

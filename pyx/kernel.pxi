@@ -52,6 +52,10 @@ cdef class Job:
         """The Python object for a cell that has ended well."""
         raise NotImplementedError
 
+    cdef sp_cell *cell_from(self, tuple args) except NULL:
+        """A cell to submit, for one call."""
+        raise NotImplementedError
+
 
 cdef class Kernel(Job):
     """A C function that runs without the GIL.
@@ -89,8 +93,10 @@ cdef class Kernel(Job):
             "make it again with stealpool.kernel() where it is needed"
         )
 
-    def __call__(self, *args):
-        cdef sp_cell *cell = self.cell_for(args)
+    def __call__(self, *args, **kwargs):
+        if kwargs:
+            self.refuse_keywords(kwargs)
+        cdef sp_cell *cell = self.cell_from(args)
         try:
             with nogil:
                 sp_cell_run_inline(cell)
@@ -111,7 +117,18 @@ cdef class Kernel(Job):
             return <double>cell.value.real32
         return integer_of(type, cell.value.integer)
 
-    cdef sp_cell *cell_for(self, tuple args) except NULL:
+    cdef int refuse_keywords(self, dict kwargs) except -1:
+        raise TypeError(
+            f"kernel {self.name} takes no keyword arguments, got {', '.join(kwargs)}"
+        )
+
+    cdef Job job_for(self, tuple args, dict kwargs):
+        """What is to be submitted for a call with these arguments."""
+        if kwargs:
+            self.refuse_keywords(kwargs)
+        return self
+
+    cdef sp_cell *cell_from(self, tuple args) except NULL:
         """A cell for one call, with its arguments converted, checked, pinned."""
         if len(args) != self.n_arguments:
             raise TypeError(
@@ -132,20 +149,27 @@ cdef class Kernel(Job):
 
     cdef int fill(self, sp_cell *cell, tuple args) except -1:
         cdef Pins pins = None
-        cdef Parameter *parameter
-        cdef int i, given = 0
         if self.n_pointers:
             pins = Pins(self, self.n_pointers)
             keep(cell, pins)
         else:
             keep(cell, self)
-        for i in range(self.n_parameters):
+        self.fill_words(cell.words, 0, args, pins)
+        return 0
+
+    cdef int fill_words(
+        self, sp_word *words, int first, tuple args, Pins pins
+    ) except -1:
+        """Convert the arguments of the parameters from `first` on."""
+        cdef Parameter *parameter
+        cdef int i, given = 0
+        for i in range(first, self.n_parameters):
             parameter = &self.parameters[i]
             if parameter.type == T_BOUND:
-                cell.words[parameter.word].pointer = self.bound
+                words[parameter.word].pointer = self.bound
                 continue
             self.convert(
-                &cell.words[parameter.word], parameter, args[given], given, pins
+                &words[parameter.word], parameter, args[given], first + given, pins
             )
             given += 1
         return 0
@@ -289,14 +313,19 @@ cdef void settle(sp_cell *cell):
 
 def make_kernel(
     object address, str returns, parameters, *, str name, str signature,
-    object source, object bound=None, bint returns_status=False,
+    object source, object bound=None, bint returns_status=False, planner=None,
 ):
     """Make a Kernel of a checked signature; see python/stealpool/signature.py.
 
     `parameters` are tuples (type name, pointee name or None, is_const); the type
-    name "bound" stands for the pointer `bound`.
+    name "bound" stands for the pointer `bound`. With a `planner` it is an ArrayKernel.
     """
-    cdef Kernel kernel = Kernel.__new__(Kernel)
+    cdef Kernel kernel
+    if planner is None:
+        kernel = Kernel.__new__(Kernel)
+    else:
+        kernel = ArrayKernel.__new__(ArrayKernel)
+        (<ArrayKernel>kernel).planner = planner
     cdef Parameter *parameter
     cdef uint8_t[MAX_PARAMETERS] classes
     cdef uint8_t[MAX_PARAMETERS] words

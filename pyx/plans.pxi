@@ -59,7 +59,8 @@ cdef class Plan(Job):
     cdef object result_of(self, sp_cell *cell):
         return cell.value.real if self.result is None else self.result
 
-    cdef sp_cell *cell_for_worker(self) except NULL:
+    cdef sp_cell *cell_from(self, tuple args) except NULL:
+        """A cell for a worker, who does it all."""
         cdef sp_cell *cell = sp_cell_for_plan(self.run_fn, self.size)
         if cell == NULL:
             raise MemoryError("stealpool: no memory for a task")

@@ -247,3 +247,34 @@ cdef extern from "stealpool_kernels.h" nogil:
     )
     int sp_rgb_to_gray_u8(sp_pool *pool, const sp_image *src, const sp_image *dst)
     int sp_rgb_to_gray_f32(sp_pool *pool, const sp_image *src, const sp_image *dst)
+
+    ctypedef sp_image sp_view
+
+    ctypedef struct sp_rect:
+        Py_ssize_t y
+        Py_ssize_t x
+        Py_ssize_t height
+        Py_ssize_t width
+
+    ctypedef int (*sp_tile_fn)(
+        const sp_view *src, sp_view *dst, const sp_rect *tile, void *user
+    ) noexcept
+
+    ctypedef struct sp_tiling:
+        Py_ssize_t halo_y
+        Py_ssize_t halo_x
+        Py_ssize_t tile_height
+        Py_ssize_t tile_width
+        size_t src_item
+        size_t dst_item
+        sp_border border
+        const void *fill
+
+    int sp_parallel_tiles(
+        sp_pool *pool,
+        const sp_view *src,
+        const sp_view *dst,
+        const sp_tiling *options,
+        sp_tile_fn body,
+        void *user,
+    )

@@ -12,6 +12,7 @@
  *   sp_integrate()             the left rectangle rule
  *   sp_gaussian_filter_u8()    Gaussian blur, also _f32
  *   sp_rgb_to_gray_u8()        luma, also _f32
+ *   sp_parallel_tiles()        any function of yours, on tiles of an image
  *   sp_isa()                   which instruction set they use
  *
  *
@@ -238,6 +239,66 @@ int sp_gaussian_filter_f32(sp_pool *pool, const sp_image *src, const sp_image *d
  */
 int sp_rgb_to_gray_u8(sp_pool *pool, const sp_image *src, const sp_image *dst);
 int sp_rgb_to_gray_f32(sp_pool *pool, const sp_image *src, const sp_image *dst);
+
+/* ------------------------------------------------------------- tile kernels */
+
+/** A part of an image, as a tile kernel sees it: its samples are in place, its
+ * rows are `stride` bytes apart. A structure of the same fields as sp_image. */
+typedef sp_image sp_view;
+
+/** Where a tile lies in the whole image: the pixels from row `y` and column
+ * `x` on. */
+typedef struct sp_rect {
+    ptrdiff_t y;
+    ptrdiff_t x;
+    ptrdiff_t height;
+    ptrdiff_t width;
+} sp_rect;
+
+/**
+ * Computes one tile. `dst` is the tile in the destination, of the height and
+ * width of `tile`. `src` is the same tile of the source *with its halo*: it has
+ * halo_y more rows above and below, and halo_x more columns on either side, so
+ * that the pixel at (y, x) of `dst` is computed from those at (y ... y + 2
+ * halo_y, x ... x + 2 halo_x) of `src`. What would lie outside of the image is
+ * there, too, as the border has it. `src` is only read.
+ *
+ * Called from several threads at once, for different tiles. Returns 0; any
+ * other value ends the job (see sp_fail()).
+ */
+typedef int (*sp_tile_fn)(const sp_view *src, sp_view *dst, const sp_rect *tile,
+                          void *user);
+
+/** How sp_parallel_tiles() cuts. Zero-filled, but for the sizes of the items,
+ * means: no halo, tiles of a size that the library chooses. */
+typedef struct sp_tiling {
+    ptrdiff_t halo_y;      /* rows that a pixel depends on, above and below it */
+    ptrdiff_t halo_x;      /* columns */
+    ptrdiff_t tile_height; /* 0 = chosen: some 16 KB */
+    ptrdiff_t tile_width;  /* 0 = chosen */
+    size_t src_item;       /* bytes of a sample of the source */
+    size_t dst_item;       /* ... of the destination */
+    sp_border border;      /* what lies outside of the source */
+    const void *fill;      /* k of SP_BORDER_CONSTANT, one sample; NULL = zero bytes */
+} sp_tiling;
+
+/** Largest halo, and largest tile that can be asked for. */
+#define SP_MAX_HALO 65535
+
+/**
+ * Call `body` on tiles that cover `dst` exactly once.
+ *
+ * `src` and `dst` have the same height and width, any of which may be 0; they
+ * may have different numbers of channels and sizes of samples. With a halo they
+ * must not overlap: a tile would be read after its neighbour was written. A
+ * thread at work on tiles at the edge takes memory for one tile and its halo.
+ *
+ * @return 0; what the first tile that failed returned; SP_EINVAL when a halo,
+ *         size, border, stride or shape is out of range, or a pointer is NULL,
+ *         and then nothing is written; SP_ENOMEM; SP_ECANCELLED.
+ */
+int sp_parallel_tiles(sp_pool *pool, const sp_view *src, const sp_view *dst,
+                      const sp_tiling *options, sp_tile_fn body, void *user);
 
 #ifdef __cplusplus
 }

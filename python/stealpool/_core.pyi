@@ -37,7 +37,7 @@ class Kernel(Job):
     @property
     def signature(self) -> str: ...
     def __init__(self, *no_args: Never) -> None: ...
-    def __call__(self, *args: Any) -> Any: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def __reduce__(self) -> NoReturn: ...
 
 def make_kernel(
@@ -50,6 +50,8 @@ def make_kernel(
     source: object,
     bound: int | None = None,
     returns_status: bool = False,
+    planner: Callable[[Kernel, tuple[Any, ...], dict[str, Any]], ArrayPlan]
+    | None = None,
 ) -> Kernel: ...
 def pin_user_data(exporter: object, is_const: bool) -> tuple[Pins, int]: ...
 def kernel_address(kernel: Kernel) -> tuple[int, int | None]: ...
@@ -186,6 +188,71 @@ def plan_gaussian(
     cval: float,
 ) -> Plan: ...
 def plan_gray(image: NDArray[Any], out: NDArray[Any], is_uint8: bool) -> Plan: ...
+
+# ------------------------------------------------------------------------ abis
+
+@disjoint_base
+class ArrayKernel(Kernel):
+    @property
+    def planner(self) -> Callable[..., ArrayPlan]: ...
+    def __call__(
+        self, *args: Any, executor: ExecutorBase | None = None, **kwargs: Any
+    ) -> Any: ...
+
+@disjoint_base
+class ArrayPlan(Plan): ...
+
+def plan_batch(
+    kernel: Kernel, x: NDArray[Any], out: NDArray[Any], user: object
+) -> ArrayPlan: ...
+def plan_loop(
+    kernel: Kernel,
+    address: int,
+    data: int,
+    operands: list[NDArray[Any]],
+    shape: tuple[int, ...],
+    strides: list[tuple[int, ...]],
+    core_dims: list[int],
+    core_steps: list[int],
+    result: object,
+) -> ArrayPlan: ...
+def plan_tiles(
+    kernel: Kernel,
+    src: NDArray[Any],
+    dst: NDArray[Any],
+    halo: tuple[int, int],
+    border: str,
+    fill: bytes,
+    user: object,
+) -> ArrayPlan: ...
+
+# ---------------------------------------------------------------------- ranges
+
+@final
+class Looker: ...
+
+@disjoint_base
+class ReduceKernel(Kernel): ...
+
+def run_range(
+    executor: ExecutorBase,
+    kernel: Kernel,
+    begin: int,
+    end: int,
+    args: tuple[Any, ...],
+    grain: int,
+    report: Callable[[int, int], object] | None,
+) -> Any: ...
+def make_reduction(
+    body: Kernel,
+    combine: int | None,
+    takes_user: bool,
+    loop: int | None,
+    data: int | None,
+    combiner: object,
+    initial: NDArray[Any],
+    finish: Callable[[NDArray[Any]], Any],
+) -> ReduceKernel: ...
 
 # --------------------------------------------------------------------- process
 

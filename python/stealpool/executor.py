@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from ._core import ExecutorBase
 from .lane import Lane
 from .mapping import map_calls
+from .ranges import for_range
 
 __all__ = ["Executor", "default_executor"]
 
@@ -106,6 +107,8 @@ class Executor(ExecutorBase, cf.Executor):
         return f"<stealpool.{name} {state}, {self._native_workers} workers>"
 
     # ------------------------------------------------------------------ submitting
+
+    for_range = for_range
 
     def map(
         self,

@@ -5,25 +5,37 @@ from __future__ import annotations
 import ctypes
 from _ctypes import CFuncPtr
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, overload
 
-from . import _core
+import numpy as np
+
+from . import _core, abis
 from ._core import Kernel
-from .signature import Signature, parse
+from .signature import Operand, Signature, abi_of, parse, parse_types
 
 __all__ = ["kernel"]
 
 _ACCEPTED = (
     "a ctypes function, a cffi function, a numba @cfunc, a scipy.LowLevelCallable, a "
-    "PyCapsule, a Cython module and the name of its `cdef api` function, or an address "
-    "with signature="
+    "ufunc or gufunc, a PyCapsule, a Cython module and the name of its `cdef api` "
+    "function, or an address with signature="
 )
 
 
 @overload
 def kernel(
-    obj: str, *, returns: str | None = None, user: object = None
+    obj: str,
+    *,
+    returns: str | None = None,
+    user: object = None,
+    types: str | None = None,
+    halo: Any = None,
+    border: str = "reflect",
+    cval: float = 0.0,
+    combine: Any = None,
+    initial: Any = None,
 ) -> Callable[[Callable[..., Any]], Kernel]: ...
 @overload
 def kernel(
@@ -32,6 +44,12 @@ def kernel(
     *,
     returns: str | None = None,
     user: object = None,
+    types: str | None = None,
+    halo: Any = None,
+    border: str = "reflect",
+    cval: float = 0.0,
+    combine: Any = None,
+    initial: Any = None,
 ) -> Kernel: ...
 def kernel(
     obj: Any,
@@ -39,6 +57,12 @@ def kernel(
     *,
     returns: str | None = None,
     user: object = None,
+    types: str | None = None,
+    halo: Any = None,
+    border: str = "reflect",
+    cval: float = 0.0,
+    combine: Any = None,
+    initial: Any = None,
 ) -> Any:
     """Make a Kernel of a native function: one that runs without the GIL.
 
@@ -46,22 +70,38 @@ def kernel(
     ----------
     obj : object
         A ctypes function (set its ``argtypes`` and ``restype``), a cffi function, a
-        numba ``@cfunc``, a ``scipy.LowLevelCallable``, a PyCapsule named after its C
-        signature, a Cython module (then `signature` is the name of its function,
-        declared ``cdef api ... noexcept nogil``), or an address (then `signature` is
-        needed). A signature alone makes a decorator, which compiles a Python function
-        with numba: ``@kernel("double (double)")``.
+        numba ``@cfunc``, a ``scipy.LowLevelCallable``, a ufunc or gufunc of NumPy's,
+        SciPy's or numba's, a PyCapsule named after its C signature, a Cython module
+        (then `signature` is the name of its function, declared ``cdef api ... noexcept
+        nogil``), or an address (then `signature` is needed). A signature alone makes a
+        decorator, which compiles a Python function with numba: ``@kernel("double
+        (double)")``.
     signature : str, optional
-        The C signature, such as ``"double (const double *, intptr_t)"``. By default
-        what `obj` says; here one can say that a pointer is ``const``.
+        The C signature, such as ``"double (const double *, intptr_t)"``, or the name
+        of one of the ABIs below. By default what `obj` says; here one can say that a
+        pointer is ``const``.
     returns : {"value", "status"}, optional
-        What the function's return value means; by default a value. With ``"status"``,
-        0 is success, any other value becomes a :class:`KernelError`, and the result is
-        None.
+        What the function's return value means. With ``"status"``, 0 is success, any
+        other value becomes a :class:`KernelError`, and the result is None. By default
+        the ABIs below return a status, and all other functions a value.
     user : object, optional
         User data: what the last parameter, a ``void *``, is from now on. A buffer, such
         as a structured array, is pinned as long as the kernel lives; a ctypes or cffi
         pointer, a PyCapsule or an address is taken as it is.
+    types : str, optional
+        Of a loop or tile kernel: the arrays that it takes and makes, such as
+        ``"double(n), double(n) -> double"`` or ``"dd->d"``. Of a ufunc: its only loop.
+    halo : int or (int, int), optional
+        Of a tile kernel: the rows and columns around a pixel that it depends on.
+    border : {"reflect", "mirror", "nearest", "constant", "wrap"}, optional
+        Of a tile kernel: what lies outside of the image, in the words of
+        ``scipy.ndimage``; with ``"constant"``, `cval`.
+    cval : float, optional
+    combine : object, optional
+        Makes a reduction: a function ``void (void *into, const void *from, void
+        *user)`` of any of these sources, or a ufunc such as ``numpy.add``.
+    initial : number or array, optional
+        The neutral element of a reduction, with which every accumulator starts.
 
     Returns
     -------
@@ -86,6 +126,21 @@ def kernel(
     ``float64 (float64 *, uintp)`` and a Cython capsule's ``double (double const *,
     size_t)`` are one.
 
+    A function of one of these signatures is called piece by piece, and knows what its
+    arguments are; see the guide, "Five kinds of kernels". ``T`` and ``U`` are any
+    numbers.
+
+    ========= ==========================================================
+    batch     ``int (const T *x, intptr_t n, U *out, void *user)``
+    range     ``int (intptr_t begin, intptr_t end, void *user)``
+    reduce    ``int (intptr_t begin, intptr_t end, void *acc, void *user)``,
+              with `combine` and `initial`
+    loop      ``void (char **args, const intptr_t *dims, const intptr_t
+              *steps, void *data)``, with `types`
+    tile      ``int (const sp_view *src, sp_view *dst, const sp_rect *tile,
+              void *user)``, with `types` and `halo`
+    ========= ==========================================================
+
     Examples
     --------
     >>> import ctypes, stealpool
@@ -97,19 +152,52 @@ def kernel(
     """
     if returns not in (None, "value", "status"):
         raise ValueError(f"returns must be 'value' or 'status', got {returns!r}")
+    options = Options(returns, user, types, halo, border, cval, combine, initial)
     if isinstance(obj, str):
         if signature is not None:
             raise TypeError(
                 "kernel(signature) makes a decorator; a function's address is an int, "
                 f"got the str {obj!r:.60}"
             )
-        return _decorator(obj, returns, user)
+        return _decorator(obj, options)
     if isinstance(obj, Kernel):
-        if signature is not None or user is not None:
-            raise TypeError("a Kernel has its signature already, and its user data")
+        if signature is not None or not options.is_default():
+            raise TypeError(
+                "a Kernel has its signature already, its user data and its options"
+            )
         return obj
-    found = _found(obj, signature)
-    return found.kernel(returns, user)
+    ufunc = _ufunc_of(obj)
+    if ufunc is not None:
+        return _from_ufunc(obj, ufunc, types if types is not None else signature)
+    return _found(obj, signature).kernel(options)
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """What else was passed to kernel()."""
+
+    returns: str | None = None
+    user: object = None
+    types: str | None = None
+    halo: Any = None
+    border: str = "reflect"
+    cval: float = 0.0
+    combine: Any = None
+    initial: Any = None
+
+    def is_default(self, *names: str) -> bool:
+        """Were these, or all, left out?"""
+        for name in names or vars(self):
+            value, default = getattr(self, name), getattr(Options, name)
+            if value is not default and (default is None or value != default):
+                return False
+        return True
+
+    def refuse(self, why: str, *names: str) -> None:
+        """Options that make no sense here must not be there."""
+        for name in names:
+            if not self.is_default(name):
+                raise TypeError(f"{name}= is for {why}")
 
 
 class Found:
@@ -141,45 +229,127 @@ class Found:
         self.source = source
         self.context = context
 
-    def kernel(self, returns: str | None, user: object) -> Kernel:
-        """Make the Kernel, once it is known what the result means."""
-        signature, name = self.signature, self.name
-        source, bound = self.source, self.context
-        last = signature.parameters[-1] if signature.parameters else None
-        has_user = last is not None and last.pointee == "void"
-        if user is not None:
-            if not has_user:
-                raise ValueError(
-                    f"kernel {name} takes no user data: its signature {signature} does "
-                    "not end with 'void *'"
-                )
-            keeper, bound = _user_data(user, last is not None and last.is_const)
-            source = (source, keeper)
-        elif not has_user:
-            bound = None  # of a capsule's own, and not for this signature
-        parameters = [(p.type, p.pointee, p.is_const) for p in signature.parameters]
+    def kernel(self, options: Options) -> Kernel:
+        """Make the Kernel, once it is known what it is for."""
+        abi = abi_of(self.signature)
+        if abi != "tile":
+            options.refuse("tile kernels", "halo", "border", "cval")
+        if abi not in ("tile", "loop"):
+            options.refuse("loop and tile kernels", "types")
+        if abi in ("tile", "loop", "batch") or options.combine is None:
+            options.refuse("reductions of a range", "combine", "initial")
+        source, bound = self._bind(options.user)
+        parameters = [
+            (p.type, _POINTEES.get(p.pointee or "", p.pointee), p.is_const)
+            for p in self.signature.parameters
+        ]
         if bound is not None:
             parameters[-1] = ("bound", None, False)
-        if returns == "status" and signature.returns != "int32":
-            raise ValueError(
-                f"kernel {name} returns {signature.returns}; a status is an int (int32)"
-            )
-        for parameter in signature.parameters:
-            if parameter.pointee in ("pointer", "sp_view", "sp_rect"):
-                raise ValueError(
-                    f"unknown kernel signature '{signature}' of {name}: no argument of "
-                    f"Python's is a '{parameter}'"
-                )
-        return _core.make_kernel(
+        made = _core.make_kernel(
             self.address,
-            signature.returns,
+            self.signature.returns,
             parameters,
-            name=name,
-            signature=str(signature),
+            name=self.name,
+            signature=str(self.signature),
             source=source,
             bound=bound,
-            returns_status=returns == "status",
+            returns_status=self._returns_status(options, abi),
+            planner=self._planner(options, abi, bound is not None),
         )
+        if options.combine is None:
+            return made
+        return abis.reduction(
+            made, self.signature, options.combine, options.initial, _found
+        )
+
+    def _bind(self, user: object) -> tuple[object, int | None]:
+        """(what keeps code and user data, the address of the user data)."""
+        last = self.signature.parameters[-1] if self.signature.parameters else None
+        has_user = last is not None and last.pointee == "void"
+        if user is None:  # a capsule's own may not be for this signature
+            return self.source, self.context if has_user else None
+        if not has_user:
+            raise ValueError(
+                f"kernel {self.name} takes no user data: its signature "
+                f"{self.signature} does not end with 'void *'"
+            )
+        keeper, bound = _user_data(user, last is not None and last.is_const)
+        return (self.source, keeper), bound
+
+    def _returns_status(self, options: Options, abi: str) -> bool:
+        if options.returns is None:
+            return abi in ("batch", "range", "reduce", "tile")
+        if options.returns == "status" and self.signature.returns != "int32":
+            raise ValueError(
+                f"kernel {self.name} returns {self.signature.returns}; a status is an "
+                "int (int32)"
+            )
+        return options.returns == "status"
+
+    def _planner(self, options: Options, abi: str, is_bound: bool) -> Any:
+        """What the call of a kernel that knows shapes means; None for others."""
+        parameters = self.signature.parameters
+        if abi == "batch":
+            return abis.Batch(
+                str(parameters[0].pointee), str(parameters[2].pointee), is_bound
+            )
+        if abi == "loop":
+            return self._loop(options)
+        if abi == "tile":
+            return self._tiles(options, is_bound)
+        for parameter in parameters:
+            if parameter.pointee in _POINTEES:
+                raise ValueError(
+                    f"unknown kernel signature '{self.signature}' of {self.name}: no "
+                    f"argument of Python's is a '{parameter}'"
+                )
+        return None
+
+    def _types(self, options: Options, example: str) -> Any:
+        if options.types is None:
+            raise TypeError(
+                f"kernel {self.name} ({self.signature}) does not say what its arrays "
+                f"are: pass types={example!r} or the like"
+            )
+        return parse_types(options.types)
+
+    def _loop(self, options: Options) -> abis.Loops:
+        inputs, outputs = self._types(options, "double(n), double(n) -> double")
+        loop = abis.Loop(
+            _dtypes(inputs),
+            _dtypes(outputs),
+            self.address,
+            self._bind(options.user)[1] or 0,
+        )
+        core = tuple(operand.core for operand in (*inputs, *outputs))
+        return abis.Loops((loop,), core, len(inputs))
+
+    def _tiles(self, options: Options, is_bound: bool) -> abis.Tiles:
+        inputs, outputs = self._types(options, "float32 -> float32")
+        if (len(inputs), len(outputs)) != (1, 1) or inputs[0].core or outputs[0].core:
+            raise ValueError(
+                "a tile kernel takes one image and makes one, as in types='float32 -> "
+                f"uint8', got {options.types!r}"
+            )
+        if options.border not in abis.BORDERS:
+            raise ValueError(
+                f"border must be one of {', '.join(abis.BORDERS)}, "
+                f"got {options.border!r:.60}"
+            )
+        fill = np.array(options.cval).astype(inputs[0].dtype).tobytes()
+        halo = abis.halo_of(0 if options.halo is None else options.halo)
+        return abis.Tiles(inputs[0], outputs[0], halo, options.border, fill, is_bound)
+
+
+# What is a `void *` to make_kernel(): no arguments of Python's go there.
+_POINTEES = {"pointer": "void", "sp_view": "void", "sp_rect": "void"}
+
+
+def _dtypes(operands: tuple[Operand, ...]) -> tuple[np.dtype[Any], ...]:
+    return tuple(np.dtype(operand.dtype) for operand in operands)
+
+
+# ------------------------------------------------------------------------ sources
 
 
 def _found(obj: Any, signature: str | None) -> Found:
@@ -224,9 +394,31 @@ def _is_cffi(obj: object) -> bool:
     return (library.__module__, library.__name__) == ("_cffi_backend", "Lib")
 
 
-def _decorator(
-    text: str, returns: str | None, user: object
-) -> Callable[[Callable[..., Any]], Kernel]:
+def _ufunc_of(obj: Any) -> Any:
+    if isinstance(obj, np.ufunc):
+        return obj
+    inner = getattr(obj, "ufunc", None)  # of numba's @vectorize and @guvectorize
+    return inner if isinstance(inner, np.ufunc) else None
+
+
+def _from_ufunc(obj: Any, ufunc: Any, types: str | None) -> Kernel:
+    from .interop import numpy as of_numpy
+
+    loops = of_numpy.loops_of(ufunc)
+    if types is not None:
+        loops = loops.only(ufunc.__name__, *parse_types(types))
+    return _core.make_kernel(
+        loops.loops[0].address,
+        "void",
+        [("pointer", "void", False)] * 4,
+        name=ufunc.__name__,
+        signature=str(loops),
+        source=(obj, ufunc),
+        planner=loops,
+    )
+
+
+def _decorator(text: str, options: Options) -> Callable[[Callable[..., Any]], Kernel]:
     signature = parse(text)
 
     def decorate(function: Callable[..., Any]) -> Kernel:
@@ -236,9 +428,15 @@ def _decorator(
                 f"got {type(function).__name__} {function!r:.60}; for other things "
                 "it is kernel(obj, signature)"
             )
-        from .interop import numba as of_numba
-
-        return of_numba.compiled(function, signature).kernel(returns, user)
+        try:
+            from .interop import numba as of_numba
+        except ImportError as error:
+            name = getattr(function, "__name__", "a function")
+            raise ImportError(
+                f"@kernel compiles {name}() with numba, which is not installed: pip "
+                "install numba. Native functions of other origins need none"
+            ) from error
+        return of_numba.compiled(function, signature).kernel(options)
 
     return decorate
 

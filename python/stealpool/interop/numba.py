@@ -1,26 +1,38 @@
-"""numba: compiles Python functions to kernels."""
+"""numba: compiles Python functions to kernels, and reads the views of tiles."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import numba
+import numpy as np
+from numba.core import cgutils
+from numba.extending import intrinsic
+
 from ..signature import Parameter, Signature
 from ..sources import Found
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "pixels", "rect"]
+
+_types: Any = numba.types
+
+# sp_view and sp_rect of stealpool_kernels.h. numba has no pointers in records.
+VIEW = numba.from_dtype(
+    np.dtype(
+        [("data", np.uintp)]
+        + [(name, np.intp) for name in ("stride", "height", "width", "channels")],
+        align=True,
+    )
+)
+RECT = numba.from_dtype(
+    np.dtype([(name, np.intp) for name in ("y", "x", "height", "width")], align=True)
+)
 
 
 def compiled(function: Callable[..., Any], signature: Signature) -> Found:
     """Compile a Python function, as ``numba.cfunc`` does."""
     name = getattr(function, "__name__", "function")
-    try:
-        import numba
-    except ImportError:
-        raise ImportError(
-            f"@kernel compiles {name}() with numba, which is not installed: "
-            "pip install numba. Native functions of other origins need none"
-        ) from None
     returns = _scalar(signature.returns)
     parameters = [_parameter(parameter) for parameter in signature.parameters]
     made: Any = numba.cfunc(returns(*parameters))(function)
@@ -28,23 +40,43 @@ def compiled(function: Callable[..., Any], signature: Signature) -> Found:
 
 
 def _parameter(parameter: Parameter) -> Any:
-    types = _types()
-
     if parameter.pointee is None:
         return _scalar(parameter.type)
     if parameter.pointee == "void":
-        return types.voidptr
-    if parameter.pointee == "pointer":
-        return types.CPointer(types.voidptr)
-    return types.CPointer(_scalar(parameter.pointee))
+        return _types.voidptr
+    records = {
+        "sp_view": VIEW,
+        "sp_rect": RECT,
+        "pointer": _types.CPointer(_types.int8),
+    }
+    pointee = records.get(parameter.pointee) or _scalar(parameter.pointee)
+    return _types.CPointer(pointee)
 
 
 def _scalar(name: str) -> Any:
-    types = _types()
-    return types.boolean if name == "bool" else getattr(types, name)
+    return _types.boolean if name == "bool" else getattr(_types, name)
 
 
-def _types() -> Any:
-    from numba import types
+@intrinsic  # type: ignore[untyped-decorator]
+def _pointer(typing_context: Any, address: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], cgutils.voidptr_t)
 
-    return types
+    return _types.voidptr(_types.uintp), generate
+
+
+@numba.njit  # type: ignore[untyped-decorator]
+def pixels(view: Any, dtype: Any) -> Any:
+    """In a tile kernel: the array (height, width, channels) of a view."""
+    v = numba.carray(view, 1)[0]
+    first = numba.carray(_pointer(v.data), 1, dtype)
+    shape = (v.height, v.width, v.channels)
+    strides = (v.stride, v.channels * first.itemsize, first.itemsize)
+    return np.lib.stride_tricks.as_strided(first, shape, strides)
+
+
+@numba.njit  # type: ignore[untyped-decorator]
+def rect(tile: Any) -> Any:
+    """In a tile kernel: (y, x, height, width) of a tile in the whole image."""
+    r = numba.carray(tile, 1)[0]
+    return r.y, r.x, r.height, r.width
