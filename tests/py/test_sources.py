@@ -169,6 +169,8 @@ def test_decorator_knows_every_scalar(type_):
 
 def test_decorator_without_numba_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delitem(sys.modules, "stealpool.interop.numba", raising=False)
+    monkeypatch.delattr("stealpool.interop.numba", raising=False)
     with pytest.raises(ImportError, match=r"compiles half\(\) with numba.*pip install"):
 
         @kernel("double (double)")
