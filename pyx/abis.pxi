@@ -162,7 +162,8 @@ def plan_loop(
     cdef ArrayPlan plan = new_array_plan(
         kernel, sizeof(ArrayHead) + size, <int>n, result
     )
-    cdef sp_array_loop *loop = <sp_array_loop *>(<char *>plan.data + sizeof(ArrayHead))
+    cdef sp_array_loop *loop
+    loop = <sp_array_loop *>(<char *>plan.data + sizeof(ArrayHead))
     cdef intptr_t *word = loop.words
     loop.function = <sp__loop_fn><uintptr_t>address
     loop.data = <void *><uintptr_t>data

@@ -286,7 +286,8 @@ class Loops:
         results: list[Any],
     ) -> ArrayPlan:
         shape = outer or (1,)
-        strides, core_steps = [], []
+        strides: list[tuple[int, ...]] = []
+        core_steps: list[int] = []
         for array, names in zip(operands, self.core, strict=True):
             core = tuple(sizes[name] for name in names)
             whole = np.broadcast_to(array, outer + core)

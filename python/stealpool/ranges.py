@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import wait
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import _core
@@ -71,15 +72,17 @@ def for_range(
     if progress is None or progress is False:
         if isinstance(fn, Kernel):
             return _core.run_range(self, fn, start, stop, args, grain, None)
-        return _run_callable(self, fn, start, stop, args, grain, None)
+        _run_callable(self, fn, start, stop, args, grain, None)
+        return None
     total = max(stop - start, 0)
     report, close = _reporter(progress, total)
     try:
         report(0, total)
+        result = None
         if isinstance(fn, Kernel):
             result = _core.run_range(self, fn, start, stop, args, grain, report)
         else:
-            result = _run_callable(self, fn, start, stop, args, grain, report)
+            _run_callable(self, fn, start, stop, args, grain, report)
         report(total, total)
         return result
     finally:
@@ -96,13 +99,13 @@ def _reporter(
     """(report, close) of what was passed as ``progress=``."""
     if progress is True:
         try:
-            from tqdm.auto import tqdm
+            tqdm: Any = import_module("tqdm.auto").tqdm
         except ImportError:
             raise ImportError(
                 "progress=True shows a bar of tqdm, which is not installed: pip "
                 "install tqdm, or pass a callable progress(done, total)"
             ) from None
-        bar: Any = tqdm(total=total)
+        bar = tqdm(total=total)
         return _updating(bar), bar.close
     if hasattr(progress, "update") and hasattr(progress, "n"):  # a bar of tqdm's
         return _updating(progress), _nothing

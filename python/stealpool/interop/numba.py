@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
-import numba
 import numpy as np
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from ..signature import Parameter, Signature
 from ..sources import Found
 
 __all__ = ["compiled", "pixels", "rect"]
 
+# Typed by halves, so that it is better to take it as untyped.
+numba: Any = import_module("numba")
 _types: Any = numba.types
+_intrinsic: Any = import_module("numba.extending").intrinsic
+_void_pointer: Any = import_module("numba.core.cgutils").voidptr_t
 
 # sp_view and sp_rect of stealpool_kernels.h. numba has no pointers in records.
 VIEW = numba.from_dtype(
@@ -57,16 +59,17 @@ def _scalar(name: str) -> Any:
     return _types.boolean if name == "bool" else getattr(_types, name)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _pointer(typing_context: Any, address: Any) -> Any:
+def _to_pointer(typing_context: Any, address: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], cgutils.voidptr_t)
+        return builder.inttoptr(args[0], _void_pointer)
 
     return _types.voidptr(_types.uintp), generate
 
 
-@numba.njit  # type: ignore[untyped-decorator]
-def pixels(view: Any, dtype: Any) -> Any:
+_pointer = _intrinsic(_to_pointer)
+
+
+def _pixels(view: Any, dtype: Any) -> Any:
     """In a tile kernel: the array (height, width, channels) of a view."""
     v = numba.carray(view, 1)[0]
     first = numba.carray(_pointer(v.data), 1, dtype)
@@ -75,8 +78,11 @@ def pixels(view: Any, dtype: Any) -> Any:
     return np.lib.stride_tricks.as_strided(first, shape, strides)
 
 
-@numba.njit  # type: ignore[untyped-decorator]
-def rect(tile: Any) -> Any:
+def _rect(tile: Any) -> Any:
     """In a tile kernel: (y, x, height, width) of a tile in the whole image."""
     r = numba.carray(tile, 1)[0]
     return r.y, r.x, r.height, r.width
+
+
+pixels = numba.njit(_pixels)
+rect = numba.njit(_rect)
