@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.polynomial import Polynomial
@@ -18,7 +18,10 @@ from . import _core
 from ._core import Builtin, Kernel
 from .executor import Executor, default_executor
 
-__all__ = ["integrate"]
+if TYPE_CHECKING:
+    from ._numpy import Ufunc
+
+__all__ = ["integrate", "ufunc"]
 
 Integrand: TypeAlias = (
     Callable[[float], float] | Kernel | Polynomial | np.poly1d | np.ufunc
@@ -185,3 +188,45 @@ def _plan_integrate(
 
 _integrate.__name__ = _integrate.__qualname__ = "integrate"
 integrate = Builtin(_integrate, _plan_integrate)
+
+
+def ufunc(u: Any) -> Ufunc:
+    """Make a ufunc that runs large calls on the pool.
+
+    Parameters
+    ----------
+    u : numpy.ufunc
+        Of NumPy or :mod:`scipy.special`, or what ``numba.vectorize`` and
+        ``numba.guvectorize`` make; generalised ufuncs, too.
+
+    Returns
+    -------
+    callable
+        Takes what `u` takes, and ``executor=``, over whose native pool to split the
+        work; by default the process's own. It has the methods of a ufunc; ``reduce``
+        and ``accumulate`` are split over the axes that are kept.
+
+    Raises
+    ------
+    TypeError
+        If `u` is no ufunc.
+
+    Notes
+    -----
+    The results are NumPy's, to the last bit, and so are dtypes, warnings and errors;
+    `numpy.errstate` decides as usual. NumPy itself runs what is small, what needs the
+    GIL (objects, strings, functions of Python), what may raise exceptions (integer
+    powers, ufuncs of unknown libraries), subclasses, and arrays that override ufuncs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stealpool import kernels
+    >>> cos = kernels.ufunc(np.cos)
+    >>> x = np.linspace(0.0, 1.0, 1_000_000)
+    >>> np.array_equal(cos(x), np.cos(x))
+    True
+    """
+    from .ufunc import make_ufunc
+
+    return make_ufunc(u)

@@ -13,11 +13,17 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-__all__ = ["Loop", "find_loop", "why_not"]
+from .executor import Executor, default_executor
+
+if TYPE_CHECKING:
+    from ._numpy import Ufunc
+
+__all__ = ["Loop", "find_loop", "make_ufunc", "why_not"]
 
 _NUMBERS = "biufcmM"
 
@@ -47,7 +53,7 @@ def why_not(u: Any, dtypes: Sequence[np.dtype[Any]]) -> str | None:
     """
     ufunc = numpy_ufunc(u)
     for dtype in dtypes:
-        if dtype.kind not in _NUMBERS or not dtype.isbuiltin:
+        if dtype.kind not in _NUMBERS or dtype.num not in _DTYPES:
             return f"it computes with {dtype}, which is not a number"
     if u is not ufunc:
         return _why_not_numba(u)
@@ -55,6 +61,8 @@ def why_not(u: Any, dtypes: Sequence[np.dtype[Any]]) -> str | None:
     if _is_of(ufunc, "numpy._core.umath", "numpy.linalg._umath_linalg"):
         if name in ("power", "float_power") and dtypes[1].kind == "i":
             return "it raises ValueError for negative exponents"
+        if name == "qr_r_raw":
+            return "it writes to its inputs"
         if (
             _DATETIMES_RAISE
             and any(dtype.kind in "mM" for dtype in dtypes[: ufunc.nin])
@@ -103,6 +111,72 @@ def _may_fail(compiled: Any) -> bool:
     code = compiled.library.get_llvm_str()
     body = re.search(rf'^define [^\n]*@"?{name}"?\(.*?^}}', code, re.M | re.S)
     return body is None or set(re.findall(r"\bret i32 (\S+)", body[0])) != {"0"}
+
+
+# ------------------------------------------------------------------- on the pool
+
+
+class _Permit:
+    """Remembers why_not(): of numba's functions it reads the machine code."""
+
+    def __init__(self, u: Any) -> None:
+        self.u = u
+        self.known: dict[object, bool] = {}
+
+    def __call__(self, dtypes: tuple[np.dtype[Any], ...]) -> bool:
+        n_loops = numpy_ufunc(self.u).ntypes  # of numba, there may be more by now
+        key = (n_loops, scipy_actions(), *dtypes)
+        if key not in self.known:
+            self.known[key] = why_not(self.u, dtypes) is None
+        return self.known[key]
+
+
+def scipy_actions() -> tuple[str, ...]:
+    """What scipy.special.errstate says at the moment."""
+    special = sys.modules.get("scipy.special")
+    return tuple(special.geterr().values()) if special else ()
+
+
+def _has_loop(ufunc: np.ufunc, inputs: list[Any]) -> bool:
+    """Is there a loop for exactly these inputs? If not, numba compiles one."""
+    if not all(isinstance(each, np.ndarray) for each in inputs):
+        return False
+    wanted = "".join(each.dtype.char for each in inputs)
+    return any(types.startswith(wanted + "->") for types in ufunc.types)
+
+
+def _executor_of(executor: Executor | None) -> Executor:
+    if executor is None:
+        return default_executor()
+    if not isinstance(executor, Executor):
+        raise TypeError(
+            "executor must be a stealpool.Executor or None, got "
+            f"{type(executor).__name__} {executor!r:.60}"
+        )
+    if executor._shutdown_reason is not None:
+        raise RuntimeError(executor._shutdown_reason)
+    return executor
+
+
+def make_ufunc(u: Any) -> Ufunc:
+    """See :func:`stealpool.kernels.ufunc`."""
+    from ._numpy import Ufunc
+
+    if isinstance(u, Ufunc):
+        return u
+    inner = numpy_ufunc(u)
+    exact = None
+    if u is not inner and not u._frozen:
+        exact = partial(_has_loop, inner)
+    made = Ufunc(u, inner, _Permit(u), _executor_of, exact)
+    for name in ("__name__", "__doc__", "__qualname__"):
+        value = getattr(u, name, None)
+        if value is not None:
+            setattr(made, name, value)
+    return made
+
+
+# ------------------------------------------------------------------------- loops
 
 
 @dataclass(frozen=True)
