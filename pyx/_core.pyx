@@ -15,6 +15,8 @@ outcome     how it comes by its result
 observers   who must hear of it
 lane        running Python callables
 waiting     for one future, for many
+inbox       what has ended for an event loop
+aio         what a coroutine awaits
 executor    submit, submit_many
 plans       the built-in kernels
 abis        kernels that know shapes
@@ -58,20 +60,27 @@ from cell_c cimport *
 from stealpool_c cimport *
 
 import concurrent.futures as _cf
+import os as _os
 import sys as _sys
 import sysconfig as _sysconfig
 from collections import deque as _deque
 from concurrent.futures import CancelledError as _CancelledError
 from concurrent.futures import Future as _StdFuture
+from concurrent.futures import InvalidStateError as _InvalidStateError
 from concurrent.futures import TimeoutError as _TimeoutError
 from concurrent.futures.thread import BrokenThreadPool
+from contextvars import Context as _Context
+from contextvars import copy_context as _copy_context
 from functools import update_wrapper as _update_wrapper
 from operator import index as _index
 from re import sub as _sub
 from threading import Condition as _Condition
 from threading import Thread as _Thread
 from threading import local as _thread_local
+from types import FunctionType as _Function
+from types import GenericAlias as _GenericAlias
 from weakref import WeakSet as _WeakSet
+from weakref import ref as _WeakRef
 
 cdef extern from "base/os.h" nogil:
     int64_t sp__os_now_ns()
@@ -115,6 +124,8 @@ include "outcome.pxi"
 include "observers.pxi"
 include "lane.pxi"
 include "waiting.pxi"
+include "inbox.pxi"
+include "aio.pxi"
 include "executor.pxi"
 include "plans.pxi"
 include "abis.pxi"

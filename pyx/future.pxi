@@ -41,6 +41,7 @@ cdef class FutureBase:
     cdef object job         # Job, or (function, args, kwargs) until it has run
     cdef object value       # once ready: the result, or the exception
     cdef Observers observers
+    cdef void *reply        # borrowed: a Reply, to an event loop; or NULL
     cdef State state        # what _state says
     cdef State outcome      # once ready: FINISHED or CANCELLED_AND_NOTIFIED
     cdef bint is_ready      # value and outcome are valid
@@ -216,6 +217,8 @@ cdef class FutureBase:
         this thread if the call has ended already. Exceptions are logged.
         """
         cdef bint is_over
+        if relay(self, fn):
+            return
         with cython.critical_section(self):
             if self.state < CANCELLED:
                 observed(self)

@@ -17,6 +17,7 @@ from importlib import import_module
 
 from . import process
 from ._core import Future, Handle, Kernel, KernelError, __version__, get_address
+from .aio import AsyncFuture
 from .config import get_include, show_config
 from .executor import Executor, default_executor
 from .sources import kernel
@@ -26,6 +27,7 @@ __all__ = [
     "ALL_COMPLETED",
     "FIRST_COMPLETED",
     "FIRST_EXCEPTION",
+    "AsyncFuture",
     "BrokenThreadPool",
     "CancelledError",
     "Executor",

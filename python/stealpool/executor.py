@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ._core import ExecutorBase
+from .aio import AsyncSubmits
 from .lane import Lane
 from .mapping import map_calls
 from .ranges import for_range
@@ -30,7 +31,7 @@ _executors: weakref.WeakSet[Executor] = weakref.WeakSet()
 _interpreter_exits = False
 
 
-class Executor(ExecutorBase, cf.Executor):
+class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
     """Runs kernels on native threads and Python callables on Python's.
 
     A drop-in for ``concurrent.futures.ThreadPoolExecutor``. What it is for: a kernel

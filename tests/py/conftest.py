@@ -1,6 +1,8 @@
 """What all Python tests share. They run on the installed package, never on the tree."""
 
+import asyncio
 import ctypes
+import gc
 import os
 import shutil
 import subprocess
@@ -92,6 +94,55 @@ def gate(make_executor):
     gate = Gate()
     yield gate
     gate.open(10_000)
+
+
+# ------------------------------------------------------------------------ event loops
+
+
+class DeafLoop(asyncio.SelectorEventLoop):
+    """As Windows' proactor loop: it polls nothing for others."""
+
+    def add_reader(self, fd, callback, *args):
+        raise NotImplementedError
+
+
+def debugging_loop():
+    loop = asyncio.SelectorEventLoop()
+    loop.set_debug(True)
+    loop.slow_callback_duration = 60
+    return loop
+
+
+def uv_loop():
+    return pytest.importorskip("uvloop").new_event_loop()
+
+
+@pytest.fixture(
+    params=[asyncio.SelectorEventLoop, debugging_loop, uv_loop, DeafLoop],
+    ids=["selector", "debug", "uvloop", "deaf"],
+)
+def new_loop(request):
+    """Makes event loops, of each kind."""
+    if request.param is uv_loop:
+        pytest.importorskip("uvloop")
+    return request.param
+
+
+@pytest.fixture
+def run_loop():
+    """Runs a coroutine on a loop of its own, which must not complain."""
+    complaints = []
+
+    def run(coroutine, new_loop=asyncio.SelectorEventLoop):
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.get_loop().set_exception_handler(
+                lambda loop, context: complaints.append(context)
+            )
+            return runner.run(coroutine)
+
+    yield run
+    gc.collect(1)  # the old have nothing to complain of
+    assert complaints == []
 
 
 # ------------------------------------------------------------------------ compiling
