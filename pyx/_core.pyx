@@ -13,7 +13,9 @@ drainer     ended tasks that nobody waits for
 future      the Future
 outcome     how it comes by its result
 observers   who must hear of it
+deadlock    waiting that can never end
 lane        running Python callables
+chunks      many of them in one go
 waiting     for one future, for many
 inbox       what has ended for an event loop
 aio         what a coroutine awaits
@@ -75,7 +77,9 @@ from functools import update_wrapper as _update_wrapper
 from operator import index as _index
 from re import sub as _sub
 from threading import Condition as _Condition
+from threading import RLock as _RLock
 from threading import Thread as _Thread
+from threading import get_ident as _get_ident
 from threading import local as _thread_local
 from types import FunctionType as _Function
 from types import GenericAlias as _GenericAlias
@@ -122,7 +126,9 @@ include "drainer.pxi"
 include "future.pxi"
 include "outcome.pxi"
 include "observers.pxi"
+include "deadlock.pxi"
 include "lane.pxi"
+include "chunks.pxi"
 include "waiting.pxi"
 include "inbox.pxi"
 include "aio.pxi"

@@ -73,6 +73,10 @@ cdef class CallQueue:
         if self.born == epoch:
             sp_lane_close(&self.lane)
 
+    cdef bint may_run_more(self):
+        """A thread is idle, or may be started."""
+        return sp_lane_may_run_more(&self.lane)
+
     def idle_threads(self):
         """How many threads wait for a call."""
         return sp_lane_idle_threads(&self.lane)

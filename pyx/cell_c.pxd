@@ -65,6 +65,7 @@ cdef extern from "lane.h" nogil:
     void sp_lane_wait(sp_lane *lane, sp_seat *seat)
     void sp_lane_spin(sp_lane *lane, const sp_task *task)
     void sp_lane_close(sp_lane *lane)
+    bint sp_lane_may_run_more(sp_lane *lane)
     bint sp_lane_is_over(sp_lane *lane)
     uint32_t sp_lane_idle_threads(sp_lane *lane)
 

@@ -262,6 +262,14 @@ bool sp_lane_is_over(struct sp_lane *lane)
     return is_over;
 }
 
+bool sp_lane_may_run_more(struct sp_lane *lane)
+{
+    lock(lane);
+    bool may = lane->available > 0 || lane->vacant > 0;
+    unlock(lane);
+    return may;
+}
+
 uint32_t sp_lane_idle_threads(struct sp_lane *lane)
 {
     uint32_t n = 0;

@@ -135,6 +135,9 @@ void sp_lane_close(struct sp_lane *lane);
 /** For the thread of an idle seat: closed, and nothing is queued. */
 bool sp_lane_is_over(struct sp_lane *lane);
 
+/** A thread looks for a call next, or may be started; at this moment. */
+bool sp_lane_may_run_more(struct sp_lane *lane);
+
 /** Threads that wait for a call, at this moment; those on their way are not counted. */
 uint32_t sp_lane_idle_threads(struct sp_lane *lane);
 

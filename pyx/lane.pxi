@@ -27,6 +27,8 @@ cdef bint is_native(sp_cell *cell):
 
 # ------------------------------------------------------------------ the main loop
 
+cdef int64_t switch_interval_ns = 5000000
+
 
 def run_callables(CallQueue queue not None):
     """The main loop of a lane's thread, until the lane is closed and empty.
@@ -39,8 +41,9 @@ def run_callables(CallQueue queue not None):
     cdef sp_call *call
     cdef sp_cell *ended = NULL  # has run, but its task is not finished yet
     cdef FutureBase future
-    cdef int64_t interval_ns = <int64_t>(_sys.getswitchinterval() * 1e9)
     cdef int64_t since_ns = now_ns()
+    global switch_interval_ns
+    switch_interval_ns = <int64_t>(_sys.getswitchinterval() * 1e9)
     memset(&seat, 0, sizeof(seat))
     sp_lane_sit(lane, &seat)
     while True:
@@ -63,7 +66,7 @@ def run_callables(CallQueue queue not None):
         future = None  # not while waiting for the next
         if not function_was_python and not SP_IS_PARALLEL:
             # No bytecode has looked whether another thread wants the GIL.
-            if now_ns() - since_ns > interval_ns:
+            if now_ns() - since_ns > switch_interval_ns:
                 with nogil:
                     finish(ended)
                 ended = NULL
@@ -93,11 +96,16 @@ cdef sp_cell *run_unfinished(FutureBase future) noexcept:
     if not sp_cell_claim(cell):
         sp_task_unref(&cell.task)
         return NULL
+    cdef bint is_noted = is_debugging
     try:
+        if is_noted:
+            note_begin(future)
         future.value = call_job(<tuple>future.job)
     except BaseException as error:
         future.value = error
         future.is_error = True
+    if is_noted:
+        note_end(future)
     if end_callable(future, cell):
         return cell
     finish(cell)

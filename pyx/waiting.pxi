@@ -22,6 +22,7 @@ cdef int await_end(FutureBase future, object timeout) except -1:
     """Wait until the future is ready, or raise TimeoutError."""
     cdef int64_t left_ns = ns_of(timeout)
     cdef sp_cell *cell = borrow(future)
+    cdef bint is_noted = False
     if cell == NULL:
         return 0
     try:
@@ -33,9 +34,13 @@ cdef int await_end(FutureBase future, object timeout) except -1:
                 # With the GIL in hand: getting it back next to a busy Python thread
                 # takes a whole switch interval.
                 sp_cell_spin(cell, future.home.pool.pool)
+        if is_debugging and left_ns < 0:
+            is_noted = note_wait((future,), True)
         if wait_cells(&cell, 1, left_ns, future.home) == SP_ETIMEDOUT:
             raise _TimeoutError()
     finally:
+        if is_noted:
+            note_wait_over()
         sp_task_unref(&cell.task)
     get_ready(future)
     drain_reclaimed()
@@ -124,6 +129,7 @@ def wait_all(set futures, timeout):
     cdef FutureBase future
     cdef sp_status status = SP_OK
     cdef sp_cell **cells
+    cdef bint is_noted = False
     if not futures:
         return True
     cells = <sp_cell **>malloc(len(futures) * sizeof(sp_cell *))
@@ -140,8 +146,12 @@ def wait_all(set futures, timeout):
             run_those_on_lane(cells, n, left_ns)
             if may_spin and left_ns != 0 and is_native(cells[n - 1]):
                 sp_cell_spin(cells[n - 1], future.home.pool.pool)
+            if is_debugging and left_ns < 0:
+                is_noted = note_wait(futures, True)
             status = wait_cells(cells, n, left_ns, future.home)
     finally:
+        if is_noted:
+            note_wait_over()
         for i in range(n):
             sp_task_unref(&cells[i].task)
         free(cells)
@@ -225,6 +235,7 @@ cdef class Completions:
         cdef int64_t deadline_ns = 0
         cdef sp_status status
         cdef FutureBase future
+        cdef bint is_noted
         if left_ns > 0:
             deadline_ns = now_ns() + left_ns
         batch = self.take()
@@ -233,8 +244,13 @@ cdef class Completions:
             if future.home.home.is_stale:
                 check_stale(&future.cell, future.cell != NULL)
             if not self.run_one_on_lane():
+                is_noted = False
+                if is_debugging and left_ns < 0:
+                    is_noted = note_wait(self.armed, False)
                 with nogil:
                     status = sp_completion_wait(self.queue, left_ns)
+                if is_noted:
+                    note_wait_over()
                 sp_home_count_attach(future.home.home)
                 if status != SP_OK:
                     PyErr_CheckSignals()

@@ -116,7 +116,7 @@ class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
         fn: Callable[..., _T],
         *iterables: Iterable[Any],
         timeout: float | None = None,
-        chunksize: int = 1,
+        chunksize: int | str = 1,
         buffersize: int | None = None,
         ordered: bool = True,
     ) -> Iterator[_T]:
@@ -129,9 +129,11 @@ class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
             Arguments; the shortest one ends the map.
         timeout : float, optional
             Seconds from this call until a result must be there.
-        chunksize : int, optional
+        chunksize : int or "auto", optional
             Python callables are submitted in chunks of that many calls; kernels are
-            cheap to submit one by one.
+            cheap to submit one by one. ``"auto"`` begins with single calls; later
+            chunks grow to 64 calls, but never beyond an eighth of a thread's share of
+            the calls before them.
         buffersize : int, optional
             Submit at most that many calls (chunks) ahead of the results taken. By
             default all are submitted at once.

@@ -8,6 +8,8 @@ What they do, and which of them is woken for a call, is in C: pyx/lane.h.
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 import weakref
 from collections import deque
@@ -19,6 +21,11 @@ from . import _core
 from ._core import CallQueue
 
 __all__ = ["Lane"]
+
+# Callables that wait for each other raise instead of hanging.
+_core.set_debugging(
+    sys.flags.dev_mode or os.environ.get("STEALPOOL_DEBUG", "0") not in ("", "0")
+)
 
 # The standard library's own, whose users have configured it.
 _logger = logging.getLogger("concurrent.futures")
