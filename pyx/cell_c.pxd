@@ -64,6 +64,8 @@ cdef extern from "lane.h" nogil:
     sp_call *sp_lane_take_any(sp_lane *lane)
     void sp_lane_wait(sp_lane *lane, sp_seat *seat)
     void sp_lane_spin(sp_lane *lane, const sp_task *task)
+    void sp_lane_enter(sp_lane *lane)
+    sp_lane *sp_lane_current()
     void sp_lane_close(sp_lane *lane)
     bint sp_lane_may_run_more(sp_lane *lane)
     bint sp_lane_is_over(sp_lane *lane)

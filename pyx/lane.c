@@ -236,6 +236,18 @@ struct sp_call *sp_lane_take_any(struct sp_lane *lane)
     return call;
 }
 
+static _Thread_local struct sp_lane *current;
+
+void sp_lane_enter(struct sp_lane *lane)
+{
+    current = lane;
+}
+
+struct sp_lane *sp_lane_current(void)
+{
+    return current;
+}
+
 void sp_lane_close(struct sp_lane *lane)
 {
     lock(lane);

@@ -129,6 +129,12 @@ void sp_lane_wait(struct sp_lane *lane, struct sp_seat *seat);
  */
 void sp_lane_spin(struct sp_lane *lane, const sp_task *task);
 
+/** The calling thread runs the calls of this lane from now on. */
+void sp_lane_enter(struct sp_lane *lane);
+
+/** The lane whose calls the calling thread runs; NULL: it is not of any lane. */
+struct sp_lane *sp_lane_current(void);
+
 /** No more calls will come: threads that find the queue empty shall end. */
 void sp_lane_close(struct sp_lane *lane);
 

@@ -1,8 +1,6 @@
 # The Python lane: running callables. Its threads are started in
 # python/stealpool/lane.py, its queue is in calls.pxi.
 
-cdef object lane_threads = _thread_local()
-
 cdef extern from "Python.h":
     object PyContext_CopyCurrent()
     int PyContext_Enter(object context) except -1
@@ -13,12 +11,12 @@ cdef extern from "Python.h":
 
 def enter_lane(CallQueue queue not None):
     """The calling thread runs the callables of a lane from now on."""
-    lane_threads.lane = queue
+    sp_lane_enter(&queue.lane)
 
 
-cdef bint is_on_lane_of(Home home) except -1:
+cdef bint is_on_lane_of(Home home):
     """Is the calling thread one of those that run the callables of `home`?"""
-    return getattr(lane_threads, "lane", None) is home.lane
+    return sp_lane_current() == &home.lane.lane
 
 
 cdef bint is_native(sp_cell *cell):

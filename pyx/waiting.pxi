@@ -264,7 +264,7 @@ cdef class Completions:
         cdef FutureBase future
         cdef sp_cell *cell
         cdef bint was_run = False
-        if not self.has_callables or getattr(lane_threads, "lane", None) is None:
+        if not self.has_callables or sp_lane_current() == NULL:
             return False
         for future in list(self.armed):
             cell = borrow(future)
