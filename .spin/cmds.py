@@ -112,8 +112,10 @@ def asan(tests):
 @click.command()
 @click.option("--schedules", type=float, default=1e6, show_default=True)
 @click.option("--base", type=int, default=1, help="The first seed.")
+@click.option("--twins", is_flag=True, help="Only see that planted errors are found.")
+@click.option("--mutants", is_flag=True, help="Only weaken each order by one step.")
 @click.argument("scenarios", nargs=-1)
-def sim(schedules, base, scenarios):
+def sim(schedules, base, twins, mutants, scenarios):
     """Run the scheduler's sources under the simulator, tests/sim.
 
     \b
@@ -123,6 +125,12 @@ def sim(schedules, base, scenarios):
     folder = c_build("c")
     program = f"{folder}/tests/sim/sim"
     call("ninja", "-C", folder, "tests/sim/sim")
+    if twins:
+        call(PYTHON, "tests/sim/twins.py", folder)
+    if mutants:
+        call(PYTHON, "tests/sim/mutants.py", program)
+    if twins or mutants:
+        return
     call(program, "--litmus", "--schedules", 1000000)
     for seed, scenario in sim_seeds():
         call(program, "--seed", seed, scenario)
