@@ -21,6 +21,7 @@ C_BUILDS = {
     "asan": ["-Db_sanitize=address,undefined", "-Db_lundef=false"],
     "posix": ["-Dos=posix"],
     "edges": ["-Ddeque_capacity=4", "-Dchaos=true"],
+    "coverage": ["-Db_coverage=true", "-Ddeque_capacity=4", "-Dchaos=true"],
     "peers": ["-Dbuildtype=release", "-Dpeers=true"],
 }
 
@@ -135,6 +136,28 @@ def sim(schedules, base, twins, mutants, scenarios):
     for seed, scenario in sim_seeds():
         call(program, "--seed", seed, scenario)
     call(program, "--base", base, "--schedules", int(schedules), *scenarios)
+
+
+@click.command()
+def coverage():
+    """Count the lines and branches of csrc that the C tests and the simulator reach."""
+    folder = c_build("coverage")
+    suites = ["--suite", "unit", "--suite", "stress"]
+    call("meson", "test", "-C", folder, "--print-errorlogs", *suites)
+    call(f"{folder}/tests/sim/sim", "--schedules", 300000)
+    call(PYTHON, "tests/coverage.py", folder)
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def prove(arguments):
+    """The long tier, some hours; writes docs/proof.md. See tests/prove.py."""
+    for name in ("c", "tsan", "posix", "coverage"):
+        folder = c_build(name)
+        call("ninja", "-C", folder, "tests/c/stress_soak")
+        if name in ("c", "coverage"):
+            call("ninja", "-C", folder, "tests/sim/sim")
+    call(PYTHON, "tests/prove.py", *arguments)
 
 
 def sim_seeds():

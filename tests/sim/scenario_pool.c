@@ -217,6 +217,23 @@ SCENARIO(a_task_waits_for_what_it_submitted, .share = 20)
         CHECK_EQ(load_relaxed(&box.jobs[i].runs), 1);
 }
 
+/* From a worker of another pool a task comes from outside. */
+SCENARIO(a_worker_submits_to_another_pool, .share = 10)
+{
+    sp_pool *first;
+    sp_pool_options options = {.workers = 1, .keepalive_us = 1};
+    CHECK_EQ(sp_pool_create(&first, &options), SP_OK);
+    CHECK_EQ(create(1), SP_OK);
+    box.jobs[0].child = &box.jobs[1];
+    box.jobs[0].waits = true; /* it runs the other itself, or sleeps */
+    CHECK_EQ(sp_submit(first, &box.jobs[0].task), SP_OK);
+    CHECK_EQ(wait_for(&box.jobs[0].task), SP_OK);
+    CHECK_EQ(wait_for(&box.jobs[1].task), SP_OK);
+    sp_pool_free(first);
+    sp_pool_free(box.pool);
+    each_has_ended(2, false);
+}
+
 /* ---------------------------------------------------------------- shutdown */
 
 SCENARIO(shutdown_drains, .share = 30)

@@ -115,6 +115,18 @@ SCENARIO(a_task_on_a_stack_is_not_touched_after_its_end, .share = 40)
     }
 }
 
+/* Nobody need be told when the last reference is dropped. */
+SCENARIO(a_task_without_release_just_ends, .share = 5)
+{
+    struct job job = {.result = 0};
+    sp_task_init(&job.task, run, NULL);
+    sp__task_enqueue(&job.task);
+    unsigned worker = sim_spawn(execute_on_stack, &job.task);
+    sp_task_unref(&job.task);
+    sim_join(worker);
+    CHECK_EQ(job.result, 42);
+}
+
 /* The owner takes it back while a worker may have it. */
 static void run_it(void *unused)
 {
@@ -271,6 +283,28 @@ SCENARIO(a_bell_rings_for_every_batch, .share = 40)
 }
 
 /* ------------------------------------------------------------------ groups */
+
+/* A timed wait says "timed out" only if it is not over. */
+SCENARIO(a_timed_wait_for_all_ends, .share = 20)
+{
+    struct job job = {.result = 0};
+    CHECK_EQ(sp_completion_create(&box.queue, NULL, NULL), SP_OK);
+    sp_group_init(&box.group);
+    sp_task_init(&job.task, run, NULL);
+    sp_group_add(&box.group, &job.task);
+    sp__task_enqueue(&job.task);
+    CHECK_EQ(sp_task_notify(&job.task, 0, box.queue), SP_OK);
+    unsigned worker = sim_spawn(execute_given, &job.task);
+    sp_status status;
+    while ((status = sp_completion_wait(box.queue, 300)) != SP_OK)
+        CHECK(status == SP_ETIMEDOUT || status == SP_EINTR);
+    CHECK_EQ(drain(), 1);
+    while ((status = sp_group_wait(&box.group, 300)) != SP_OK)
+        CHECK(status == SP_ETIMEDOUT || status == SP_EINTR);
+    CHECK_EQ(job.result, 42);
+    sim_join(worker);
+    sp_completion_free(box.queue);
+}
 
 /* Whoever waits for a group sees what all its tasks wrote, and may free it. */
 SCENARIO(a_group_is_gone_when_its_last_task_has_left, .share = 60)

@@ -160,6 +160,12 @@ struct simulation {
     size_t tls_bytes;
     unsigned char *first_tls;
     unsigned char *first_data;
+    unsigned char *is_counter; /* of each 8 bytes of `data` */
+    uint32_t n_counters; /* in coverage builds: what is not put back, ascending */
+    struct {
+        uintptr_t begin;
+        uintptr_t end;
+    } counters[4096];
 
     /* DFS. */
     struct decision trail[MAX_TRAIL];

@@ -198,7 +198,8 @@ static struct region new_region(uintptr_t begin, uintptr_t end)
     return (struct region){begin, end, map(NULL, cells * sizeof(struct cell))};
 }
 
-static void set_up(void)
+/* Before all other constructors, whose accesses come by as well. */
+__attribute__((constructor(101))) static void set_up(void)
 {
     map((void *)SIM_ADDRESS, sizeof(struct simulation));
     map((void *)BLOCK_ADDRESS, BLOCK_BYTES);
@@ -206,6 +207,7 @@ static void set_up(void)
     sim->block = new_region(BLOCK_ADDRESS, BLOCK_ADDRESS + BLOCK_BYTES);
     uintptr_t data = ((uintptr_t)__data_start + 7) & ~(uintptr_t)7;
     sim->data = new_region(data, (uintptr_t)_end);
+    sim->is_counter = map(NULL, (sim->data.end - sim->data.begin) / 8 + 1);
     sim->line_states = map(NULL, HEAP_BYTES / LINE_BYTES + 1);
     sim->released = map(NULL, (size_t)256 << 20);
     dl_iterate_phdr(find_tls, NULL);
@@ -227,12 +229,40 @@ static void set_up(void)
     sigaction(SIGFPE, &action, NULL);
 }
 
+/* In a build that counts coverage: the counters, which no schedule puts back. */
+static void keep_counters(void)
+{
+    char command[512];
+    char exe[256];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    exe[n > 0 ? n : 0] = '\0';
+    snprintf(command, sizeof command, "nm -nS '%s' | grep ' b __gcov'", exe);
+    FILE *list = popen(command, "r");
+    size_t address, size;
+    while (list && fscanf(list, "%zx %zx %*c %*s", &address, &size) == 2) {
+        if (sim->n_counters == sizeof sim->counters / sizeof *sim->counters)
+            break;
+        address += sim->image_base;
+        if (address < sim->data.begin)
+            continue; /* a function */
+        sim->counters[sim->n_counters].begin = address;
+        sim->counters[sim->n_counters++].end = address + size;
+        memset(sim->is_counter + (address - sim->data.begin) / 8, 1, (size + 7) / 8);
+    }
+    if (list)
+        pclose(list);
+}
+
+extern void __gcov_init(void) __attribute__((weak));
+
 /* From here on nothing static may change but by the schedules. */
 static void keep_first_data(void)
 {
     size_t bytes = sim->data.end - sim->data.begin;
     sim->first_data = map(NULL, bytes);
     memcpy(sim->first_data, (void *)sim->data.begin, bytes);
+    if (__gcov_init)
+        keep_counters();
 }
 
 /* --------------------------------------------------------------------- runs */
@@ -451,7 +481,6 @@ int main(int n_args, char **args)
 {
     struct options options = {
         .schedules = 100000, .base = 1, .preemptions = -1, .stale = 2};
-    set_up();
     options.names = calloc((size_t)n_args + 1, sizeof *options.names);
     parse(&options, args);
     check_names(&options);

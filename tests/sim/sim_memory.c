@@ -188,6 +188,8 @@ void sim_plain(uintptr_t address, size_t size, bool writes, uintptr_t site)
                                                          : NULL;
     if (!region)
         return;
+    if (region == &sim->data && sim->is_counter[(address - sim->data.begin) / 8])
+        return;
     check_live(address, site);
     uintptr_t end = address + size;
     for (uintptr_t at = address & ~(uintptr_t)3; at < end; at += 4) {

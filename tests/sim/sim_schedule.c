@@ -351,6 +351,24 @@ static void start(void *unused)
             sim_fail("thread %u is not joined", i);
 }
 
+static void put_back(uintptr_t begin, uintptr_t end)
+{
+    if (begin < end)
+        memcpy((void *)begin, sim->first_data + (begin - sim->data.begin), end - begin);
+}
+
+static void put_back_data(void)
+{
+    uintptr_t at = sim->data.begin;
+    for (uint32_t i = 0; i < sim->n_counters; i++) {
+        if (sim->counters[i].begin < at)
+            continue;
+        put_back(at, sim->counters[i].begin);
+        at = sim->counters[i].end;
+    }
+    put_back(at, sim->data.end);
+}
+
 /* One schedule of `sim->scenario`, by `sim->seed` or by the trail. */
 void sim_run_schedule(void)
 {
@@ -375,7 +393,7 @@ void sim_run_schedule(void)
     sim->n_threads = 0;
     sim_memory_reset();
     sim_heap_reset();
-    memcpy((void *)sim->data.begin, sim->first_data, sim->data.end - sim->data.begin);
+    put_back_data();
     sim->current = sim_new_thread(start, NULL, "main");
     memcpy((void *)sim->tls_begin, sim->current->tls, sim->tls_bytes);
     sim->is_running = true;

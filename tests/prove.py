@@ -1,0 +1,167 @@
+"""The long tier: everything that shows that the scheduler is right, and a page of it.
+
+    spin prove                               some hours
+    spin prove --schedules 1e6 --soak 1      all of it in some ten minutes
+    spin prove --only coverage               one step; the others stay as they were
+
+Each step is a command; what it printed last is its result, kept in build-c/proof.json.
+From all that is there, docs/proof.md is written. A step that fails is in the page as
+well, and ends the program with 1.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs/proof.md"
+RESULTS = ROOT / "build-c/proof.json"
+SIM = "build-c/tests/sim/sim"
+
+HEAD = """# What the scheduler has been put through
+
+Written by `spin prove`; not to be edited. {compiler}, {cpus} CPUs ({machine}).
+
+The simulator, `tests/sim`, runs the scheduler's sources on user-level threads, on a
+memory as weak as C11 allows; a schedule is one interleaving, from a scenario's start to
+its end. `tests/sim/README.md` says what that covers, and what it does not.
+
+| step | result | time | when, which commit |
+|---|---|---:|---|
+"""
+
+
+def run(command, env=None):
+    """Run a command; returns whether it succeeded, what it printed, and the time."""
+    print("$", command, flush=True)
+    start = time.monotonic()
+    result = subprocess.run(
+        command,
+        shell=True,
+        cwd=ROOT,
+        env=os.environ | (env or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    print(result.stdout[-2000:], flush=True)
+    return result.returncode == 0, result.stdout, time.monotonic() - start
+
+
+def last_line(text):
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def steps(args):
+    """Name, command, environment, and the lines of its output that are kept."""
+    python = sys.executable
+    coverage = "build-coverage"
+    yield (
+        "litmus tests, every schedule with up to 5 preemptions",
+        f"{SIM} --litmus --search 5 --stale 5 --schedules 100000000",
+        {},
+    )
+    yield (
+        "scenarios at random",
+        f"{SIM} --base {args.base} --schedules {int(args.schedules)}",
+        {},
+    )
+    yield "planted errors", f"{python} tests/sim/twins.py build-c", {}
+    yield "orders one step weaker", f"{python} tests/sim/mutants.py {SIM}", {}
+    for build in ("c", "tsan", "posix"):
+        factor = args.soak if build == "c" else max(args.soak / 20, 0.1)
+        yield (
+            f"soak, build `{build}`",
+            f"build-{build}/tests/c/stress_soak",
+            {"STRESS": str(factor), "TSAN_OPTIONS": "halt_on_error=1"},
+        )
+    yield (
+        "coverage by the C tests and the simulator",
+        f"meson test -C {coverage} --suite unit --suite stress >/dev/null; "
+        f"{coverage}/tests/sim/sim --schedules 300000 >/dev/null; "
+        f"{python} tests/coverage.py {coverage}",
+        {},
+    )
+
+
+def summary(name, ok, text):
+    if name.startswith("coverage"):
+        line = re.search(r"^all +(.*?) +(\d\S* % of \d+)$", text, re.M)
+        result = f"lines {line[1]}, branches {line[2]}" if line else last_line(text)
+    else:
+        result = last_line(text)
+    return result if ok else f"**fails**: {result}"
+
+
+def details(name, text):
+    """What stands below the table."""
+    if name.startswith("orders"):
+        yield "## Orders that no scenario needs"
+        yield (
+            "Weakened by one step, these were not noticed. Each has its reason in the "
+            "comment at the access, and its pair in `csrc/sched/README.md`; mostly a "
+            "neighbour gives the same order on the way that the scenarios take."
+        )
+        lines = re.findall(r"^survived +(.*)$", text, re.M)
+        yield "\n".join(f"- `{line}`" for line in lines) or "None."
+    if name.startswith("coverage"):
+        yield "## Lines and branches that no test reaches"
+        left = text.partition("Not reached:\n")[2]
+        pairs = re.findall(r"^  (\S+): (line|branch): (.*)\n +(.*)$", left, re.M)
+        yield "\n".join(
+            f"- `{where}` ({kind}) `{code.strip('`')}`"
+            + (f": {why}" if why != "?" else "")
+            for where, kind, code, why in pairs
+        )
+
+
+def output(command):
+    return run(command)[1].strip()
+
+
+def write_page(results):
+    page = HEAD.format(
+        compiler=output("cc --version").splitlines()[0],
+        cpus=len(os.sched_getaffinity(0)),
+        machine=platform.machine(),
+    )
+    below = []
+    for name, (ok, text, seconds, when) in results.items():
+        page += f"| {name} | {summary(name, ok, text)} | {seconds:.0f} s | {when} |\n"
+        below += details(name, text)
+    PAGE.write_text("\n\n".join([page.rstrip("\n"), *below]) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--schedules", type=float, default=1e8)
+    parser.add_argument("--base", type=int, default=time.time_ns() // 10**9)
+    parser.add_argument("--soak", type=float, default=1000.0)
+    parser.add_argument("--only", default="", help="steps with this in their name")
+    args = parser.parse_args()
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    commit = output("git rev-parse --short HEAD")
+    failed = False
+    for name, command, env in steps(args):
+        if args.only not in name:
+            continue
+        ok, text, seconds = run(command, env)
+        failed |= not ok
+        when = datetime.now(UTC).strftime("%Y-%m-%d") + f", {commit}"
+        results[name] = ok, text, seconds, when
+        RESULTS.write_text(json.dumps(results))
+    write_page(results)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
