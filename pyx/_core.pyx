@@ -8,6 +8,7 @@ errors      a status becomes an exception
 buffers     arrays that a task uses
 kernel      a C function, its arguments, its result
 calls       the queue of a Python lane
+token       cancels from afar
 home        an executor's pool, group and counters
 drainer     ended tasks that nobody waits for
 future      the Future
@@ -19,6 +20,7 @@ chunks      many of them in one go
 waiting     for one future, for many
 inbox       what has ended for an event loop
 aio         what a coroutine awaits
+admission   who may submit now: time limits, tokens, full queues
 executor    submit, submit_many
 plans       the built-in kernels
 abis        kernels that know shapes
@@ -75,6 +77,7 @@ from contextvars import Context as _Context
 from contextvars import copy_context as _copy_context
 from functools import update_wrapper as _update_wrapper
 from operator import index as _index
+from queue import Full as _Full
 from re import sub as _sub
 from threading import Condition as _Condition
 from threading import RLock as _RLock
@@ -121,6 +124,7 @@ include "errors.pxi"
 include "buffers.pxi"
 include "kernel.pxi"
 include "calls.pxi"
+include "token.pxi"
 include "home.pxi"
 include "drainer.pxi"
 include "future.pxi"
@@ -132,6 +136,7 @@ include "chunks.pxi"
 include "waiting.pxi"
 include "inbox.pxi"
 include "aio.pxi"
+include "admission.pxi"
 include "executor.pxi"
 include "plans.pxi"
 include "abis.pxi"

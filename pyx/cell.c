@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/os.h"
-#include "sched/group.h"
 #include "sched/pool.h"
 #include "sched/task.h"
 
@@ -14,11 +13,6 @@
 #define SPIN_NS 20000
 
 /* ------------------------------------------------------------------ making */
-
-static bool is_kernel(const struct sp_cell *cell)
-{
-    return cell->callee || cell->plan;
-}
 
 static void free_cell(sp_task *task)
 {
@@ -50,8 +44,11 @@ static void run_cell(sp_task *task)
         /* Without memory the code alone has to do. */
         cell->message = *words ? strdup(words) : NULL;
     }
-    if (home)
-        sp_home_count_ended(home);
+    if (!home)
+        return;
+    if (cell->error && home->cancels_on_error && !sp_cell_was_cancelled(cell))
+        sp_canceller_cancel(home->canceller);
+    sp_home_count_ended(home, SP_NATIVE_LANE);
 }
 
 static struct sp_cell *make(size_t bytes_of_words)
@@ -108,102 +105,20 @@ void sp_cell_finish(struct sp_cell *cell)
     sp__task_complete(&cell->task);
 }
 
+sp_status sp_cell_cancel(struct sp_cell *cell)
+{
+    sp_status status = sp_task_cancel(&cell->task);
+    /* What joined late was not counted. */
+    if (status == SP_OK && cell->task.group)
+        sp_home_count_ended(cell->home, sp_cell_lane(cell));
+    return status;
+}
+
 bool sp_cell_was_cancelled(const struct sp_cell *cell)
 {
     if (sp_task_phase(&cell->task) == SP_CANCELLED)
         return true;
     return cell->error == SP_ECANCELLED && sp__task_is_stopped(&cell->task);
-}
-
-/* ------------------------------------------------------------------- homes */
-
-/* Held for a few instructions, by threads that have the GIL where there is one. */
-static void lock(struct sp_home *home)
-{
-    uint32_t unlocked = 0;
-    /* acquire (H1): the list. */
-    while (!cas_weak_acquire(&home->lock, &unlocked, 1)) {
-        unlocked = 0;
-        sp__os_yield();
-    }
-}
-
-static void unlock(struct sp_home *home)
-{
-    store_release(&home->lock, 0); /* (H1) */
-}
-
-void sp_home_init(struct sp_home *home)
-{
-    sp_group_init(&home->group);
-}
-
-/* With the lock held. */
-static void list_cell(struct sp_cell *cell, struct sp_home *home)
-{
-    cell->home = home;
-    cell->after = home->cells;
-    if (cell->after)
-        cell->after->before = cell;
-    home->cells = cell;
-}
-
-void sp_cells_join(struct sp_cell *const *cells, size_t n, struct sp_home *home)
-{
-    sp__group_enter(&home->group, (uint32_t)n);
-    lock(home);
-    for (size_t i = 0; i < n; i++) {
-        cells[i]->task.group = &home->group;
-        list_cell(cells[i], home);
-    }
-    unlock(home);
-}
-
-void sp_cell_join_late(struct sp_cell *cell, struct sp_home *home)
-{
-    lock(home);
-    list_cell(cell, home);
-    unlock(home);
-}
-
-void *sp_cell_settle(struct sp_cell *cell)
-{
-    struct sp_home *home = cell->home;
-    void *keep = exchange_acquire(&cell->keep, NULL);
-    if (!keep || !home) /* settled before, when the home may be gone; or never joined */
-        return keep;
-    lock(home);
-    if (cell->before)
-        cell->before->after = cell->after;
-    else
-        home->cells = cell->after;
-    if (cell->after)
-        cell->after->before = cell->before;
-    unlock(home);
-    return keep;
-}
-
-bool sp_home_is_over(struct sp_home *home)
-{
-    if (sp_group_unfinished(&home->group) > 0)
-        return false;
-    lock(home);
-    bool is_over = !home->cells;
-    unlock(home);
-    return is_over;
-}
-
-void sp_home_cancel_kernels(struct sp_home *home)
-{
-    /* Cancelling takes no lock and calls nobody back, so it may be done while
-     * the list is held. A cell's reference is its list's: settling needs the
-     * lock, too. */
-    lock(home);
-    for (struct sp_cell *cell = home->cells; cell; cell = cell->after)
-        if (is_kernel(cell) && sp_task_phase(&cell->task) == SP_PENDING &&
-            sp_task_cancel(&cell->task) == SP_OK)
-            sp_home_count_ended(home);
-    unlock(home);
 }
 
 /* ----------------------------------------------------------------- waiting */
@@ -239,37 +154,4 @@ sp_status sp_cells_wait(struct sp_cell *const *cells, size_t n, int64_t timeout_
             return status;
     }
     return SP_OK;
-}
-
-/* -------------------------------------------------------------------- bell */
-
-static void ring(struct sp_bell *bell, uint32_t how)
-{
-    /* release (B1): what has happened. */
-    if (!(fetch_or_acq_rel(&bell->rung, how) & how))
-        sp__os_wake_all(&bell->rung);
-}
-
-void sp_bell_ring_lazily(void *bell)
-{
-    ring(bell, SP_BELL_LAZY);
-}
-
-void sp_bell_ring_urgently(void *bell)
-{
-    ring(bell, SP_BELL_URGENT);
-}
-
-void sp_bell_wait(struct sp_bell *bell, int64_t patience_ns)
-{
-    int64_t deadline_ns = SP__OS_NO_DEADLINE;
-    uint32_t rung;
-    while (!((rung = load_relaxed(&bell->rung)) & SP_BELL_URGENT)) {
-        if (rung && deadline_ns == SP__OS_NO_DEADLINE)
-            deadline_ns = sp__os_deadline(patience_ns);
-        if (sp__os_wait(&bell->rung, rung, deadline_ns) == SP__OS_TIMED_OUT)
-            break;
-    }
-    /* acquire (B1). Cleared before the caller looks, so no ring is lost. */
-    exchange_acquire(&bell->rung, 0u);
 }

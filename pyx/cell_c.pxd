@@ -4,10 +4,12 @@ from stealpool_c cimport (
     sp_combine_fn,
     sp_group,
     sp_pool,
+    sp_priority,
     sp_range_fn,
     sp_reduce_fn,
     sp_status,
     sp_task,
+    sp_token,
 )
 
 
@@ -115,15 +117,65 @@ cdef extern from "watched.h" nogil:
     void sp_watched_combine(void *into, const void *other, void *watched) noexcept
 
 
+cdef extern from "gate.h" nogil:
+    ctypedef struct sp_gate "struct sp_gate":
+        uint32_t limit
+
+    enum: SP_GATE_MOST
+    void sp_gate_init(sp_gate *gate, uint32_t workers, uint32_t capacity)
+    uint32_t sp_gate_enter(sp_gate *gate, uint32_t least, uint32_t most)
+    void sp_gate_enter_anyway(sp_gate *gate)
+    void sp_gate_leave(sp_gate *gate, uint32_t n)
+    uint32_t sp_gate_turn(sp_gate *gate)
+    sp_status sp_gate_wait(sp_gate *gate, uint32_t turn, int64_t timeout_ns)
+    void sp_gate_wake(sp_gate *gate)
+    uint32_t sp_gate_inside(sp_gate *gate)
+
+
+cdef extern from "canceller.h" nogil:
+    ctypedef struct sp_canceller "struct sp_canceller":
+        sp_token token
+
+    ctypedef struct sp_home "struct sp_home":
+        sp_group group
+        sp_gate *gates
+        sp_canceller *canceller
+        uint32_t timeout_ms
+        sp_priority priority
+        bint cancels_on_error
+        bint is_stale
+
+    sp_canceller *sp_canceller_create(sp_canceller *parent)
+    void sp_canceller_unref(sp_canceller *canceller)
+    void sp_canceller_attach(sp_canceller *canceller, sp_home *home)
+    void sp_canceller_cancel(sp_canceller *canceller)
+    bint sp_canceller_is_cancelled(const sp_canceller *canceller)
+    void sp_canceller_reset(sp_canceller *canceller)
+
+
+cdef extern from "home.h" nogil:
+    enum: SP_NATIVE_LANE
+    enum: SP_PYTHON_LANE
+
+    void sp_home_init(sp_home *home)
+    void sp_home_destroy(sp_home *home)
+    void sp_home_count_attach(sp_home *home)
+    uint64_t sp_home_count_submitted(sp_home *home, size_t n)
+    void sp_home_count_ended(sp_home *home, unsigned lane)
+    uint64_t sp_home_ended(sp_home *home)
+    uint64_t sp_home_submitted(sp_home *home)
+    uint64_t sp_home_attaches(sp_home *home)
+    void sp_home_cancel(sp_home *home, bint running)
+    int64_t sp_home_expire(sp_home *home, int64_t now_ns)
+    int64_t sp_home_next_due_ns(sp_home *home)
+    bint sp_home_is_over(sp_home *home)
+
+
 cdef extern from "cell.h" nogil:
     ctypedef struct sp_callee "struct sp_callee":
         sp__callee_fn function
         sp_call_shape shape
         bint returns_status
-
-    ctypedef struct sp_home "struct sp_home":
-        sp_group group
-        bint is_stale
 
     ctypedef int (*sp_plan_fn)(void *plan, sp_word *ret_value) noexcept
 
@@ -140,13 +192,6 @@ cdef extern from "cell.h" nogil:
         sp_word *words
 
     sp_cell *sp_cell_of(sp_task *task)
-    void sp_home_init(sp_home *home)
-    void sp_home_count_attach(sp_home *home)
-    uint64_t sp_home_count_submitted(sp_home *home, size_t n)
-    void sp_home_count_ended(sp_home *home)
-    uint64_t sp_home_ended(sp_home *home)
-    uint64_t sp_home_submitted(sp_home *home)
-    uint64_t sp_home_attaches(sp_home *home)
     sp_cell *sp_cell_for_call(sp_callee *callee)
     sp_cell *sp_cell_for_plan(sp_plan_fn plan, size_t size)
     sp_cell *sp_cell_for_callable()
@@ -156,20 +201,25 @@ cdef extern from "cell.h" nogil:
     void sp_cell_join_late(sp_cell *cell, sp_home *home)
     void *sp_cell_settle(sp_cell *cell)
     void sp_cell_run_inline(sp_cell *cell)
+    unsigned sp_cell_lane(const sp_cell *cell)
+    sp_status sp_cell_cancel(sp_cell *cell)
     bint sp_cell_was_cancelled(const sp_cell *cell)
+    bint sp_cell_timed_out(sp_cell *cell)
     bint sp_cell_claim(sp_cell *cell)
     void sp_cell_finish(sp_cell *cell)
-    void sp_home_cancel_kernels(sp_home *home)
-    bint sp_home_is_over(sp_home *home)
     sp_status sp_cells_wait(
         sp_cell **cells, size_t n, int64_t timeout_ns
     )
 
     bint sp_cell_spin(sp_cell *cell, const sp_pool *pool)
 
+
+cdef extern from "bell.h" nogil:
     ctypedef struct sp_bell "struct sp_bell":
         pass
 
+    int64_t SP_BELL_NO_ALARM
+
     void sp_bell_ring_lazily(void *bell)
     void sp_bell_ring_urgently(void *bell)
-    void sp_bell_wait(sp_bell *bell, int64_t patience_ns)
+    void sp_bell_wait(sp_bell *bell, int64_t patience_ns, int64_t alarm_ns)

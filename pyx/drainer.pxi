@@ -44,10 +44,11 @@ def drain_until_stopped():
     """The drainer's main function."""
     while not drainer_stops:
         with nogil:
-            sp_bell_wait(&bell, PATIENCE_NS)
+            sp_bell_wait(&bell, PATIENCE_NS, alarm_ns)
             while not drainer_stops and nothing_to_drain():
-                sp_bell_wait(&bell, PATIENCE_NS)
+                sp_bell_wait(&bell, PATIENCE_NS, alarm_ns)
         try:
+            expire_due()
             drain_announced()
             drain_reclaimed(counts=True)
         except BaseException as error:
@@ -55,7 +56,53 @@ def drain_until_stopped():
 
 
 cdef bint nothing_to_drain() noexcept nogil:
-    return sp_completion_is_empty(announced) and sp_completion_is_empty(reclaimed)
+    return (
+        sp_completion_is_empty(announced)
+        and sp_completion_is_empty(reclaimed)
+        and sp__os_now_ns() < alarm_ns
+    )
+
+
+# Homes with time limits and tasks that are not due yet; when the first one is.
+cdef list timed = []
+cdef int64_t alarm_ns = SP_BELL_NO_ALARM
+
+
+cdef int set_alarm(Home home) except -1:
+    """A task with a time limit has joined the home: see that the drainer wakes up."""
+    global alarm_ns
+    cdef int64_t due_ns
+    with cython.critical_section(timed):
+        if home.is_timed:
+            return 0  # its older tasks are due before
+        timed.append(home)
+        home.is_timed = True
+        due_ns = sp_home_next_due_ns(home.home)
+        if due_ns >= alarm_ns:
+            return 0
+        alarm_ns = due_ns
+    sp_bell_ring_urgently(&bell)
+    return 0
+
+
+cdef int expire_due() except -1:
+    """Cancel what is due; set the alarm for the next."""
+    global alarm_ns
+    cdef int64_t due_ns
+    cdef list left
+    if not timed:
+        return 0
+    with cython.critical_section(timed):
+        alarm_ns = SP_BELL_NO_ALARM
+        left = []
+        for home in timed:
+            due_ns = sp_home_expire((<Home>home).home, now_ns())
+            (<Home>home).is_timed = due_ns != SP_BELL_NO_ALARM
+            if (<Home>home).is_timed:
+                left.append(home)
+                alarm_ns = min(alarm_ns, due_ns)
+        timed[:] = left
+    return 0
 
 
 def stop_drainer():

@@ -5,34 +5,117 @@ cdef enum:
     DRAIN_EVERY = 256  # submits, if the same thread never waits
 
 
+@cython.final
+cdef class Members:
+    """The futures of a group, which hears of all errors in the end."""
+
+    cdef list futures
+    cdef size_t prune_at
+
+    def __cinit__(self):
+        self.futures = []
+        self.prune_at = 64
+
+    cdef int add(self, FutureBase future) except -1:
+        with cython.critical_section(self):
+            self.futures.append(future)
+            if len(self.futures) >= self.prune_at:
+                self.futures = [each for each in self.futures if not ended_well(each)]
+                self.prune_at = 2 * len(self.futures) + 64
+        return 0
+
+    cdef list all(self):
+        with cython.critical_section(self):
+            return list(self.futures)
+
+
+cdef bint ended_well(FutureBase future) except -1:
+    """The call has ended, and the group has nothing to say about it."""
+    peek(future)
+    return future.is_ready and not future.is_error
+
+
 cdef class ExecutorBase:
     """The first base of Executor."""
 
     cdef Home home
-    cdef readonly object _shutdown_reason  # None while open, then submit()'s message
+    cdef Members members  # None: not of a group
     cdef object __weakref__
 
-    def __cinit__(self, *args, **kwargs):
-        self._shutdown_reason = None
-
     def _open(
-        self, native_workers, str thread_name_prefix="", uint32_t python_workers=0
+        self,
+        native_workers,
+        str thread_name_prefix="",
+        queue_capacity=None,
+        on_full="block",
+        uint32_t python_workers=0,
     ):
         """Take a pool: a private one of a size, or the process's (None)."""
         cdef Pool pool
+        cdef Gates gates = None
         if native_workers is None:
             pool = shared_pool()
         else:
             name = (thread_name_prefix or "stealpool").encode()
             pool = Pool(native_workers, name)
+        if queue_capacity is not None:
+            gates = Gates(
+                queue_capacity,
+                ON_FULL.index(on_full),
+                sp_pool_workers(pool.pool),
+                python_workers,
+            )
         clear_graveyard()
-        self.home = Home(pool, native_workers is not None, CallQueue(python_workers))
+        self.home = Home(
+            pool, native_workers is not None, CallQueue(python_workers), gates
+        )
         homes.add(self.home)
+
+    def _borrow(self, ExecutorBase parent not None):
+        """Become a view of an open executor, or of another view."""
+        parent.check_open()
+        self.home = parent.home.borrowed()
+        self.members = parent.members
+
+    def _set(
+        self,
+        int priority,
+        CancellationToken token,
+        double timeout,
+        bint copies_context,
+    ):
+        """What a view asks for; a timeout of 0 is none."""
+        self.home.home.priority = <sp_priority>priority
+        self.home.copies_context = copies_context
+        self.home.home.timeout_ms = <uint32_t>(timeout * 1000 + 0.999)
+        if timeout:
+            start_drainer()
+        if token is not None:
+            sp_canceller_attach(token.canceller, self.home.home)
+
+    def _found_group(self):
+        """Record futures from now on; the first error cancels the token."""
+        self.members = Members()
+        self.home.home.cancels_on_error = True
+
+    def _members(self):
+        """The futures of a group, but for those that are known to have ended well."""
+        return self.members.all()
+
+    def __del__(self):
+        if self.home is not None:
+            self.home.is_dropped = True
 
     def _close(self, reason):
         """Refuse new tasks; the message of every later submit() is `reason`."""
-        with cython.critical_section(self):
-            self._shutdown_reason = reason
+        self.home.close(reason)
+        if self.home.gates is not None:
+            self.home.gates.wake()
+
+    @property
+    def _shutdown_reason(self):
+        """None while open, then the message of submit()."""
+        return None if self.home is None else self.home.shutdown_reason
 
     @property
     def _home(self):
@@ -57,8 +140,8 @@ cdef class ExecutorBase:
         return 0
 
     cdef int check_not_closed(self) except -1:
-        if self._shutdown_reason is not None:
-            raise_closed(self._shutdown_reason)
+        if self.home is not None and self.home.shutdown_reason is not None:
+            raise_closed(self.home.shutdown_reason)
         return 0
 
     def __reduce__(self):
@@ -106,30 +189,46 @@ cdef class ExecutorBase:
         future = self.submit_callable(fn, args, kwargs)
         if self._initializer is not None:
             self._lane.fail_if_broken()
-        return future
+        return self.recorded(future)
 
     cdef FutureBase submit_callable(self, fn, tuple args, dict kwargs):
         """Queue a Python callable."""
-        cdef CallQueue lane = self.home.lane
-        if lane.broken is not None:
-            raise BrokenThreadPool(lane.broken)
-        context = PyContext_CopyCurrent() if self.home.copies_context else None
+        cdef Home home = self.home
+        if home.lane.broken is not None:
+            raise BrokenThreadPool(home.lane.broken)
+        context = PyContext_CopyCurrent() if home.copies_context else None
         cdef tuple job = (fn, args, kwargs if kwargs else None, context)
         cdef sp_cell *cell = sp_cell_for_callable()
         if cell == NULL:
             raise MemoryError("stealpool: no memory for a task")
         keep(cell, job)
         cdef FutureBase future = new_future(self.home, job, cell)
-        cdef bint needs_thread
-        # No other thread and no signal handler comes in between: what is accepted is
-        # queued before the executor closes its lane.
-        with cython.critical_section(self):
-            self.check_not_closed()
-            sp_cells_join(&cell, 1, self.home.home)
-            needs_thread = lane.put(future, cell, self.home.priority)
-            sp_home_count_submitted(self.home.home, 1)
+        cdef bint needs_thread = False
+        cdef bint plain = is_plain(home)
+        cdef Admission admission = QUEUE
+        if not plain:
+            admission = admit(home, SP_PYTHON_LANE)
+            if admission == DO_NOT_RUN:
+                forget(future)
+                return future
+        try:
+            # No other thread and no signal handler comes in between: what is accepted
+            # is queued before the executor closes its lane.
+            with cython.critical_section(home):
+                self.check_not_closed()
+                sp_cells_join(&cell, 1, home.home)
+                if admission == QUEUE:
+                    needs_thread = home.lane.put(future, cell, <int>home.home.priority)
+                sp_home_count_submitted(home.home, 1)
+        except BaseException:
+            leave(home, SP_PYTHON_LANE, not plain)
+            raise
         if needs_thread:
             self.start_thread(future)
+        if not plain:
+            see_to_end(home, cell)
+            if admission == RUN_HERE:
+                run_callable(future)
         return future
 
     cdef int start_thread(self, FutureBase future) except -1:
@@ -144,17 +243,39 @@ cdef class ExecutorBase:
     cdef FutureBase submit_cell(self, sp_cell *cell, Job job):
         """Queue a cell, which becomes the Future's."""
         cdef FutureBase future = new_future(self.home, job, cell)
-        cdef sp_status status
+        cdef sp_status status = SP_OK
+        cdef bint plain = is_plain(self.home)
+        cdef Admission admission = QUEUE
+        if not plain:
+            admission = admit(self.home, SP_NATIVE_LANE)
+            if admission == DO_NOT_RUN:
+                forget(future)
+                return future
         arm_pins(cell)
-        with cython.critical_section(self):
-            # While the arguments were converted, anything may have happened.
-            self.check_not_closed()
-            sp_cells_join(&cell, 1, self.home.home)
-            status = sp_submit(self.home.pool.pool, &cell.task)
-        if status != SP_OK:
-            take_back(cell)
-            raise_status(status)
+        if admission == RUN_HERE:
+            self.run_here(cell)
+            return self.recorded(future)
+        try:
+            with cython.critical_section(self.home):
+                # While the arguments were converted, anything may have happened.
+                self.check_not_closed()
+                sp_cells_join(&cell, 1, self.home.home)
+                status = sp_submit(self.home.pool.pool, &cell.task)
+            if status != SP_OK:
+                take_back(cell)
+                raise_status(status)
+        except BaseException:
+            leave(self.home, SP_NATIVE_LANE, not plain)
+            raise
         self.count_submitted(1)
+        if not plain:
+            see_to_end(self.home, cell)
+        return self.recorded(future)
+
+    cdef FutureBase recorded(self, FutureBase future):
+        """What a group waits for in the end."""
+        if self.members is not None:
+            self.members.add(future)
         return future
 
     cdef int count_submitted(self, size_t n) except -1:
@@ -184,14 +305,13 @@ cdef class ExecutorBase:
         """
         self.check_open()
         cdef list rows = rows_of(kernel, arguments)
-        cdef size_t n = len(rows), i, made = 0
+        cdef size_t n = len(rows), i, made = 0, queued = 0
         cdef list futures = []
         if n == 0:
             return futures
         cdef sp_task **tasks = <sp_task **>malloc(n * sizeof(sp_task *))
         if tasks == NULL:
             raise MemoryError(f"stealpool: no memory for {n} tasks")
-        cdef sp_status status
         cdef sp_cell *cell
         cdef Job job
         try:
@@ -205,33 +325,97 @@ cdef class ExecutorBase:
                 futures.append(new_future(self.home, job, cell))
             for i in range(n if kernel.n_pointers else 0):
                 arm_pins(sp_cell_of(tasks[i]))
-            with cython.critical_section(self):
-                self.check_not_closed()
-                # Cells and tasks convert: a task is a cell's first member.
-                sp_cells_join(<sp_cell **>tasks, n, self.home.home)
-                status = sp_submit_many(self.home.pool.pool, tasks, n)
-            if status != SP_OK:
-                for i in range(n):
-                    take_back(sp_cell_of(tasks[i]))
-                raise_status(status)
+            if is_plain(self.home):
+                self.submit_tasks(tasks, n)
+            else:
+                while queued < n:
+                    queued += self.submit_some(tasks + queued, n - queued)
         except BaseException:
             for future in futures:
                 forget(<FutureBase>future)
             raise
         finally:
             free(tasks)
-        self.count_submitted(n)
+        if self.members is not None:
+            for future in futures:
+                self.members.add(<FutureBase>future)
         return futures
+
+    cdef int submit_tasks(self, sp_task **tasks, size_t n) except -1:
+        """Queue cells, which are their Futures'."""
+        cdef sp_status status
+        cdef size_t i
+        with cython.critical_section(self.home):
+            self.check_not_closed()
+            # Cells and tasks convert: a task is a cell's first member.
+            sp_cells_join(<sp_cell **>tasks, n, self.home.home)
+            status = sp_submit_many(self.home.pool.pool, tasks, n)
+        if status != SP_OK:
+            for i in range(n):
+                take_back(sp_cell_of(tasks[i]))
+            raise_status(status)
+        self.count_submitted(n)
+        return 0
+
+    cdef size_t submit_some(self, sp_task **tasks, size_t n) except 0:
+        """Queue, cancel or run as many as the home's settings allow; how many."""
+        cdef Home home = self.home
+        cdef size_t i
+        cdef uint32_t most, room = <uint32_t>min(n, <size_t>SP_GATE_MOST)
+        cdef bint may_block
+        cdef sp_gate *gate = NULL
+        if sp_canceller_is_cancelled(home.home.canceller):
+            for i in range(n):
+                sp_task_cancel(tasks[i])
+            return n
+        if home.gates is not None:
+            gate = &home.gates.gates[SP_NATIVE_LANE]
+            if home.gates.on_full == RAISE:
+                if not sp_gate_enter(gate, room, room):
+                    raise_full(home.gates, SP_NATIVE_LANE)
+            else:
+                most = room
+                room = sp_gate_enter(gate, 1, most)
+                may_block = home.gates.on_full == BLOCK and not is_on_lane_of(home)
+                if room == 0 and may_block:
+                    room = await_room(home, gate, most)
+        if room == 0:
+            sp_gate_enter_anyway(gate)
+            self.run_here(sp_cell_of(tasks[0]))
+            return 1
+        try:
+            self.submit_tasks(tasks, room)
+        except BaseException:
+            leave(home, SP_NATIVE_LANE, room)
+            raise
+        for i in range(room):
+            see_to_end(home, sp_cell_of(tasks[i]))
+        return room
+
+    cdef int run_here(self, sp_cell *cell) except -1:
+        """Run a kernel in the calling thread, as one of the home's tasks."""
+        try:
+            with cython.critical_section(self.home):
+                self.check_not_closed()
+                sp_cells_join(&cell, 1, self.home.home)
+        except BaseException:
+            leave(self.home, SP_NATIVE_LANE, 1)
+            raise
+        self.count_submitted(1)
+        see_to_end(self.home, cell)
+        with nogil:
+            sp_cell_run_inline(cell)
+        return 0
 
     # --------------------------------------------------------------------- ending
 
     def _cancel_queued(self):
-        """Cancel all kernels that have not begun."""
-        sp_home_cancel_kernels(self.home.home)
+        """Cancel all calls that have not begun, those of views included."""
+        self.home.cancel(False)
 
     def _await_tasks(self, timeout):
         """Wait until no task is unfinished; False if the timeout passes first."""
-        return await_group(self.home.home, ns_of(timeout))
+        return await_home(self.home, ns_of(timeout))
 
     def _close_pool(self, wait):
         """A private pool takes no more tasks; join its workers if `wait`."""
@@ -247,9 +431,9 @@ cdef class ExecutorBase:
     def _stats(self):
         cdef sp_pool_stats stats
         cdef sp_home *home = self.home.home
-        cdef uint64_t ended = sp_home_ended(home)
+        cdef uint64_t ended = self.home.ended()
         # A task is counted as submitted a moment after it was queued.
-        cdef uint64_t submitted = max(sp_home_submitted(home), ended)
+        cdef uint64_t submitted = max(self.home.submitted(), ended)
         memset(&stats, 0, sizeof(stats))
         if not home.is_stale:
             sp_pool_get_stats(self.home.pool.pool, &stats)
@@ -257,7 +441,7 @@ cdef class ExecutorBase:
             "submitted": submitted,
             "completed": ended,
             "unfinished": submitted - ended,
-            "attaches": sp_home_attaches(home),
+            "attaches": self.home.attaches(),
             "workers": sp_pool_workers(self.home.pool.pool),
             "executed": stats.executed,
             "injected": stats.injected,
@@ -270,6 +454,19 @@ cdef class ExecutorBase:
     @property
     def _native_workers(self):
         return sp_pool_workers(self.home.pool.pool)
+
+
+cdef bint await_home(Home home, int64_t left_ns) except -1:
+    """await_group() for a home and its views."""
+    cdef int64_t deadline_ns = now_ns() + left_ns
+    if not await_group(home.home, left_ns):
+        return False
+    for view in home.all_views():
+        if left_ns > 0:
+            left_ns = max(deadline_ns - now_ns(), 0)
+        if not await_home(<Home>view, left_ns):
+            return False
+    return True
 
 
 cdef bint await_group(sp_home *home, int64_t left_ns) except -1:
@@ -309,10 +506,11 @@ cdef int take_back(sp_cell *cell) except -1:
 
 
 cdef int forget(FutureBase future) except -1:
-    """A future that nobody has seen: its task was not queued."""
+    """Cancel a future that nobody has seen; its task may be queued, or not."""
     if future.cell != NULL:
-        sp_task_cancel(&future.cell.task)
-        get_ready(future)
+        sp_cell_cancel(future.cell)
+        if sp_task_phase(&future.cell.task) >= SP_DONE:
+            get_ready(future)
     return 0
 
 
@@ -339,9 +537,13 @@ cdef object homes = _WeakSet()
 
 def mark_stale():
     """In the child of a fork: native threads and what they run are not here."""
-    global epoch, drainer, may_spin
+    global epoch, drainer, may_spin, alarm_ns
     epoch += 1
     drainer = None
+    alarm_ns = SP_BELL_NO_ALARM
+    timed.clear()
     for home in list(homes):
         (<Home>home).home.is_stale = True
+    for token in list(tokens):
+        sp_canceller_reset((<CancellationToken>token).canceller)
     graveyard.clear()

@@ -155,7 +155,7 @@ cdef class FutureBase:
         cdef sp_cell *cell = borrow(self)
         if cell == NULL:
             return self.outcome != FINISHED
-        cdef sp_status status = sp_task_cancel(&cell.task)
+        cdef sp_status status = sp_cell_cancel(cell)
         if status == SP_OK and not is_native(cell):
             self.home.lane.take_out(self, cell)
         sp_task_unref(&cell.task)
@@ -163,7 +163,6 @@ cdef class FutureBase:
             return False
         if status == SP_EDONE:
             return self.cancelled()
-        sp_home_count_ended(self.home.home)
         get_ready(self)
         if self.observers is not None:
             publish(self)

@@ -56,6 +56,30 @@ cdef Pool shared_pool():
 
 @cython.final
 @cython.no_gc
+cdef class Gates:
+    """Bounds of the two lanes, of an executor with a queue_capacity and its views."""
+
+    cdef sp_gate gates[2]
+    cdef readonly uint32_t capacity
+    cdef int on_full  # an OnFull
+
+    def __cinit__(
+        self, uint32_t capacity, int on_full, uint32_t native, uint32_t python
+    ):
+        self.capacity = capacity
+        self.on_full = on_full
+        sp_gate_init(&self.gates[SP_NATIVE_LANE], native, capacity)
+        sp_gate_init(&self.gates[SP_PYTHON_LANE], python, capacity)
+
+    cdef int wake(self) except -1:
+        """Who waits for room looks whether his executor is closed."""
+        sp_gate_wake(&self.gates[SP_NATIVE_LANE])
+        sp_gate_wake(&self.gates[SP_PYTHON_LANE])
+        return 0
+
+
+@cython.final
+@cython.no_gc
 cdef class Home:
     """A struct sp_home, and the pool that its tasks run on.
 
@@ -66,13 +90,19 @@ cdef class Home:
 
     cdef sp_home *home
     cdef Pool pool
-    cdef readonly CallQueue lane
+    cdef Gates gates           # None: no limit
+    cdef readonly CallQueue lane  # shared with views
     cdef bint is_private
-    cdef bint copies_context  # callables run in a copy of the submitter's context
-    cdef int priority         # 1: high, 0: normal, -1: low
+    cdef bint copies_context   # callables run in a copy of the submitter's context
+    cdef bint is_timed         # on the drainer's list of those with time limits
+    cdef object shutdown_reason  # None while open, then submit()'s message
+    cdef bint is_dropped       # the view is gone
+    cdef list views            # the Homes of views, until they are dropped and over
+    cdef size_t prune_at       # look through `views` when they are so many
+    cdef uint64_t past_submitted, past_ended, past_attaches  # of dropped views
     cdef object __weakref__
 
-    def __cinit__(self, Pool pool, bint is_private, CallQueue lane):
+    def __cinit__(self, Pool pool, bint is_private, CallQueue lane, Gates gates):
         self.home = <sp_home *>calloc(1, sizeof(sp_home))
         if self.home == NULL:
             raise MemoryError("stealpool: no memory for an executor")
@@ -80,19 +110,99 @@ cdef class Home:
         self.pool = pool
         self.is_private = is_private
         self.lane = lane
+        self.gates = gates
+        if gates is not None:
+            self.home.gates = gates.gates
         self.copies_context = True
+        self.views = []
+        self.prune_at = 8
 
     def __dealloc__(self):
         if self.home == NULL or self.home.is_stale:
             return
         if sp_home_is_over(self.home):
+            sp_home_destroy(self.home)
             free(self.home)
             return
         # The pool stays open for what is queued, and is freed with the grave.
-        graveyard.append(Grave.make(self.home, self.pool))
+        graveyard.append(Grave.make(self))
 
-    cdef uint32_t unfinished(self):
-        return sp_group_unfinished(&self.home.group)
+    cdef Home borrowed(self):
+        """The home of a new view: same pool, lane and gates; tasks of its own."""
+        cdef Home home = Home(self.pool, False, self.lane, self.gates)
+        home.home.priority = self.home.priority
+        home.copies_context = self.copies_context
+        home.shutdown_reason = self.shutdown_reason
+        home.home.cancels_on_error = self.home.cancels_on_error
+        with cython.critical_section(self):
+            if len(self.views) >= self.prune_at:
+                self.prune()
+            self.views.append(home)
+        homes.add(home)
+        return home
+
+    cdef int prune(self) except -1:
+        """Forget the views that are gone, and whose tasks have ended."""
+        cdef Home view
+        cdef list left = []
+        for each in self.views:
+            view = <Home>each
+            if view.is_dropped and view.is_over():
+                self.past_submitted += view.submitted()
+                self.past_ended += view.ended()
+                self.past_attaches += view.attaches()
+            else:
+                left.append(view)
+        self.views = left
+        self.prune_at = 2 * len(left) + 8
+        return 0
+
+    cdef bint is_over(self):
+        """No unfinished task, here or in a view."""
+        if sp_group_unfinished(&self.home.group) > 0:
+            return False
+        for view in self.all_views():
+            if not (<Home>view).is_over():
+                return False
+        return True
+
+    cdef int close(self, object reason) except -1:
+        """Refuse new tasks, here and in all views."""
+        with cython.critical_section(self):
+            if self.shutdown_reason is None:
+                self.shutdown_reason = reason
+        for view in self.all_views():
+            (<Home>view).close(reason)
+        return 0
+
+    cdef list all_views(self):
+        with cython.critical_section(self):
+            return list(self.views)
+
+    cdef int cancel(self, bint running) except -1:
+        """Cancel what is queued, here and in views; with `running`, ask the rest."""
+        sp_home_cancel(self.home, running)
+        for view in self.all_views():
+            (<Home>view).cancel(running)
+        return 0
+
+    cdef uint64_t submitted(self):
+        cdef uint64_t n = self.past_submitted + sp_home_submitted(self.home)
+        for view in self.all_views():
+            n += (<Home>view).submitted()
+        return n
+
+    cdef uint64_t ended(self):
+        cdef uint64_t n = self.past_ended + sp_home_ended(self.home)
+        for view in self.all_views():
+            n += (<Home>view).ended()
+        return n
+
+    cdef uint64_t attaches(self):
+        cdef uint64_t n = self.past_attaches + sp_home_attaches(self.home)
+        for view in self.all_views():
+            n += (<Home>view).attaches()
+        return n
 
 
 @cython.final
@@ -102,17 +212,20 @@ cdef class Grave:
 
     cdef sp_home *home
     cdef Pool pool
+    cdef Gates gates
 
     @staticmethod
-    cdef Grave make(sp_home *home, Pool pool):
+    cdef Grave make(Home home):
         cdef Grave grave = Grave.__new__(Grave)
-        grave.home = home
-        grave.pool = pool
+        grave.home = home.home
+        grave.pool = home.pool
+        grave.gates = home.gates
         return grave
 
     def __dealloc__(self):
         # A home whose kernels never ended is leaked rather than freed under them.
         if not self.home.is_stale and self.is_over():
+            sp_home_destroy(self.home)
             free(self.home)
 
     cdef bint is_over(self):

@@ -131,13 +131,20 @@ cdef bint end_callable(FutureBase future, sp_cell *cell) noexcept:
     """The result is there. False: somebody observes the future, which is to be
     published once its task is finished."""
     cdef bint is_unobserved
+    if sp_cell_timed_out(cell):
+        future.value = timeout_error(future)
+        future.is_error = True
+    if future.is_error and cell.home.cancels_on_error:
+        sp_canceller_cancel(cell.home.canceller)
     with cython.critical_section(future):
         future.outcome = FINISHED
         future.is_ready = True
         is_unobserved = future.observers is None
         if is_unobserved:
             future.state = FINISHED
-        sp_home_count_ended(cell.home)
+        elif sp_task_unnotify(&cell.task, EXECUTOR_TICKET) == SP_OK:
+            Py_DECREF(future)  # taken in order_announcement()
+        sp_home_count_ended(cell.home, SP_PYTHON_LANE)
         let_go(future)
     return is_unobserved
 

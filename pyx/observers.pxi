@@ -10,8 +10,8 @@ cdef Observers observed(FutureBase future):
     cdef Observers observers
     if future.observers is not None:
         return future.observers
-    if future.cell != NULL and is_native(future.cell):
-        start_drainer()
+    if future.cell != NULL:
+        start_drainer_for(future.cell)
     observers = Observers.__new__(Observers)
     observers.waiters = []
     observers.callbacks = []
@@ -25,9 +25,22 @@ cdef Observers observed(FutureBase future):
     return future.observers
 
 
+cdef int start_drainer_for(sp_cell *cell) except -1:
+    """A callable needs the drainer only if it is cancelled from afar."""
+    try:
+        start_drainer()
+    except RuntimeError:  # no thread to be had
+        if is_native(cell):
+            raise
+    return 0
+
+
 cdef bint order_announcement(FutureBase future) except -1:
-    """Have the drainer told when a kernel ends. False: it has ended."""
-    if future.cell == NULL or future.is_ready or not is_native(future.cell):
+    """Have the drainer told when the task ends. False: it has ended.
+
+    Of a callable that runs to its end the drainer is not told: see end_callable().
+    """
+    if future.cell == NULL or future.is_ready:
         return True
     cdef sp_task *task = &future.cell.task
     cdef sp_status status = sp_task_notify(task, EXECUTOR_TICKET, announced)

@@ -22,7 +22,11 @@ cdef int get_ready(FutureBase future) except -1:
 cdef int take_result(FutureBase future) except -1:
     cdef sp_cell *cell = future.cell
     future.outcome = FINISHED
-    if sp_cell_was_cancelled(cell):
+    if sp_cell_timed_out(cell):
+        future.value = timeout_error(future)
+        future.is_error = True
+        track(future)
+    elif sp_cell_was_cancelled(cell):
         future.outcome = CANCELLED_AND_NOTIFIED
     elif cell.error:
         take_error(future, cell)
@@ -34,6 +38,17 @@ cdef int take_result(FutureBase future) except -1:
             future.is_error = True
             track(future)
     return 0
+
+
+cdef object timeout_error(FutureBase future):
+    """The outcome of a call that had not ended in time."""
+    cdef double seconds = future.home.home.timeout_ms / 1000.0
+    cdef str name = "the call"
+    if isinstance(future.job, Job):
+        name = f"kernel {(<Job>future.job).name}"
+    elif future.job is not None:
+        name = getattr(future.job[0], "__qualname__", name)
+    return _TimeoutError(f"{name} had not ended {seconds:g} s after its submit")
 
 
 cdef int take_error(FutureBase future, sp_cell *cell) except -1:

@@ -16,10 +16,18 @@ from concurrent.futures.thread import BrokenThreadPool
 from importlib import import_module
 
 from . import process
-from ._core import Future, Handle, Kernel, KernelError, __version__, get_address
+from ._core import (
+    CancellationToken,
+    Future,
+    Handle,
+    Kernel,
+    KernelError,
+    __version__,
+    get_address,
+)
 from .aio import AsyncFuture
 from .config import get_include, show_config
-from .executor import Executor, default_executor
+from .executor import Executor, ThreadPoolExecutor, default_executor
 from .sources import kernel
 from .waiting import as_completed, wait
 
@@ -29,6 +37,7 @@ __all__ = [
     "FIRST_EXCEPTION",
     "AsyncFuture",
     "BrokenThreadPool",
+    "CancellationToken",
     "CancelledError",
     "Executor",
     "Future",
@@ -36,6 +45,7 @@ __all__ = [
     "InvalidStateError",
     "Kernel",
     "KernelError",
+    "ThreadPoolExecutor",
     "TimeoutError",
     "__version__",
     "as_completed",

@@ -7,28 +7,42 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import Enum
+from functools import partial
 from itertools import count
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ._core import ExecutorBase
+from ._core import CancellationToken, ExecutorBase
 from .aio import AsyncSubmits
 from .lane import Lane
 from .mapping import map_calls
 from .ranges import for_range
 
-__all__ = ["Executor", "default_executor"]
+if TYPE_CHECKING:
+    from .view import ExecutorView
+
+__all__ = ["Executor", "ThreadPoolExecutor", "default_executor"]
+
+Priority = Literal["high", "normal", "low"]
 
 _T = TypeVar("_T")
 
-_CLOSED = "cannot schedule new futures after shutdown"
+CLOSED = "cannot schedule new futures after shutdown"
 _AT_EXIT = "cannot schedule new futures after interpreter shutdown"
 
 _MOST_WORKERS = 1024  # SP_MAX_WORKERS
+_MOST_QUEUED = 10**9
 
 _counter = count().__next__
 _executors: weakref.WeakSet[Executor] = weakref.WeakSet()
 _interpreter_exits = False
+
+
+class Keep(Enum):
+    """Says of a setting: as it is."""
+
+    KEEP = "keep"
 
 
 class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
@@ -53,14 +67,26 @@ class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
     initargs : tuple, optional
     native_workers : int, optional
         Size of a private native pool; by default `max_workers`, if that is given.
+    queue_capacity : int, optional
+        Most calls that wait in each lane, besides those that its workers run. By
+        default there is no limit.
+    on_full : {"block", "raise", "run"}
+        What ``submit()`` does when so many wait. ``"block"``: waits, without the GIL,
+        until half of them have begun; in a thread of the Python lane it runs the call
+        instead. ``"raise"``: raises ``queue.Full``. ``"run"``: runs the call in the
+        calling thread.
 
     Raises
     ------
     ValueError
-        For numbers of workers below 1.
+        For numbers of workers or a capacity below 1, and for another `on_full`.
     TypeError
         If `initializer` is not callable.
     """
+
+    _settings: Mapping[str, Any] = MappingProxyType(
+        {"priority": "normal", "cancel": None, "timeout": None, "context": "copy"}
+    )
 
     def __init__(
         self,
@@ -70,25 +96,37 @@ class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
         initargs: tuple[Any, ...] = (),
         *,
         native_workers: int | None = None,
+        queue_capacity: int | None = None,
+        on_full: str = "block",
     ) -> None:
         _check_workers("max_workers", max_workers)
         _check_workers("native_workers", native_workers)
+        _check_queue(queue_capacity, on_full)
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         if native_workers is None:
             native_workers = max_workers
+        self._asked_workers = max_workers
         self._max_workers = max_workers or min(32, _cpu_count() + 4)
         self._thread_name_prefix = thread_name_prefix or f"stealpool-{_counter()}"
         self._initializer = initializer
         self._initargs = initargs
         self._size = native_workers
+        self._queue_capacity = queue_capacity
+        self._on_full = on_full
         self._start()
         _executors.add(self)
         if _interpreter_exits:
             self._close(_AT_EXIT)
 
     def _start(self) -> None:
-        self._open(self._size, self._thread_name_prefix, self._max_workers)
+        self._open(
+            self._size,
+            self._thread_name_prefix,
+            self._queue_capacity,
+            self._on_full,
+            self._max_workers,
+        )
         self._lane = Lane(
             self._home.lane,
             self._max_workers,
@@ -101,6 +139,19 @@ class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
     def _reopen_after_fork(self) -> None:
         """In the child of a fork: the threads of both lanes are not here."""
         self._start()
+
+    def __reduce__(self) -> tuple[Callable[..., Executor], tuple[Any, ...]]:
+        """Pickled as what it was made with: the other side makes its own."""
+        keywords: dict[str, Any] = {
+            "max_workers": self._asked_workers,
+            "thread_name_prefix": self._thread_name_prefix,
+            "initializer": self._initializer,
+            "initargs": self._initargs,
+            "native_workers": self._size,
+            "queue_capacity": self._queue_capacity,
+            "on_full": self._on_full,
+        }
+        return partial(type(self), **keywords), ()
 
     def __repr__(self) -> str:
         state = "closed" if self._shutdown_reason else "open"
@@ -155,6 +206,65 @@ class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
             ordered=ordered,
         )
 
+    # ----------------------------------------------------------------------- views
+
+    def options(
+        self,
+        *,
+        priority: Priority | Keep = Keep.KEEP,
+        cancel: CancellationToken | Keep | None = Keep.KEEP,
+        timeout: float | Keep | None = Keep.KEEP,
+        context: Literal["copy"] | Keep | None = Keep.KEEP,
+    ) -> ExecutorView:
+        """The same executor, with other settings for what is submitted through it.
+
+        Parameters
+        ----------
+        priority : {"high", "normal", "low"}, optional
+            Of the calls, in both lanes. No priority starves: waiting calls age.
+        cancel : CancellationToken, optional
+            Cancels the calls: queued ones at once, running kernels as soon as they
+            ask (``sp_cancelled()``).
+        timeout : float, optional
+            Seconds from its submit by which a call must have ended, rounded up to
+            milliseconds. If it has not, its future raises TimeoutError: at once if it
+            is queued; if it runs it is asked to stop, and the future raises when it
+            has returned.
+        context : {"copy", None}
+            Callables run in a copy of the submitter's context variables, or, if None,
+            in their thread's own context, as ``ThreadPoolExecutor`` runs them.
+
+        Returns
+        -------
+        ExecutorView
+            Settings that are left out are this executor's own.
+        """
+        return _view_class()._of(
+            self, priority=priority, cancel=cancel, timeout=timeout, context=context
+        )
+
+    def view(self) -> ExecutorView:
+        """A handle to lend: its ``shutdown()`` ends what was submitted through it.
+
+        The executor itself, and what others have submitted, goes on.
+        """
+        return _view_class()._of(self)
+
+    def group(self) -> ExecutorView:
+        """A view for calls that belong together, to be used in a ``with`` statement.
+
+        At the end of the block all calls have ended. When one raises, the others are
+        cancelled, and an ``ExceptionGroup`` of all that they raised comes out of the
+        block. An exception that leaves the block cancels them, too.
+
+        Examples
+        --------
+        >>> with ex.group() as group:
+        ...     parts = [group.submit(integrate, "cos", i, i + 1) for i in range(8)]
+        >>> sum(part.result() for part in parts)
+        """
+        return _view_class()._of(self, is_group=True)
+
     # ---------------------------------------------------------------------- ending
 
     def shutdown(
@@ -183,13 +293,10 @@ class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
             If a callable of this executor wants to wait, which includes itself.
             Nothing has happened then.
         """
-        if wait and self._is_on_own_lane:
-            raise RuntimeError(
-                "shutdown(wait=True) in a thread of the same executor would wait for "
-                "itself; pass wait=False"
-            )
+        if wait:
+            self._refuse_to_wait_for_itself()
         if self._shutdown_reason is None:
-            self._close(_CLOSED)
+            self._close(CLOSED)
         if cancel_futures:
             self._cancel_queued()
             self._lane.cancel_queued()
@@ -197,14 +304,24 @@ class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
         if self._is_stale:
             return
         if wait:
-            if not self._await_tasks(timeout):
-                unfinished = self._stats()["unfinished"]
-                raise TimeoutError(
-                    f"{unfinished} calls are unfinished after {timeout} s; they go on. "
-                    "Call shutdown() again to wait longer"
-                )
+            self._await_or_raise(timeout)
             self._lane.join(timeout)
         self._close_pool(wait)
+
+    def _refuse_to_wait_for_itself(self) -> None:
+        if self._is_on_own_lane:
+            raise RuntimeError(
+                "shutdown(wait=True) in a thread of the same executor would wait for "
+                "itself; pass wait=False"
+            )
+
+    def _await_or_raise(self, timeout: float | None) -> None:
+        if not self._await_tasks(timeout):
+            unfinished = self._stats()["unfinished"]
+            raise TimeoutError(
+                f"{unfinished} calls are unfinished after {timeout} s; they go on. "
+                "Call shutdown() again to wait longer"
+            )
 
     # ------------------------------------------------------------------ inspection
 
@@ -249,9 +366,40 @@ def _check_workers(name: str, value: int | None) -> None:
         raise ValueError(f"{name} must be at most {_MOST_WORKERS}, got {value}")
 
 
+def _check_queue(capacity: int | None, on_full: str) -> None:
+    if on_full not in ("block", "raise", "run"):
+        raise ValueError(f"on_full must be 'block', 'raise' or 'run', got {on_full!r}")
+    if capacity is None:
+        return
+    if not hasattr(capacity, "__index__"):
+        raise TypeError(
+            f"queue_capacity must be an integer or None, "
+            f"got {type(capacity).__name__} {capacity!r:.60}"
+        )
+    if not 1 <= capacity <= _MOST_QUEUED:
+        raise ValueError(
+            f"queue_capacity must be from 1 to {_MOST_QUEUED}, got {capacity}; "
+            "leave it out for no limit"
+        )
+
+
 def _cpu_count() -> int:
     count = getattr(os, "process_cpu_count", os.cpu_count)()
     return count or 1
+
+
+def _view_class() -> type[ExecutorView]:
+    from .view import ExecutorView  # which is an Executor
+
+    return ExecutorView
+
+
+class ThreadPoolExecutor(Executor, cf.ThreadPoolExecutor):  # type: ignore[misc]
+    """An :class:`Executor` for libraries that insist on the standard library's class.
+
+    ``isinstance(executor, concurrent.futures.ThreadPoolExecutor)`` holds; nothing else
+    differs. asyncio's ``loop.set_default_executor()`` is one that insists.
+    """
 
 
 # ------------------------------------------------------------- the default executor

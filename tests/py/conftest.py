@@ -67,6 +67,18 @@ def make_executor():
         executor.shutdown(wait=False, cancel_futures=True)
 
 
+@pytest.fixture
+def one(make_executor):
+    """An executor with one thread in each lane."""
+    return make_executor(1)
+
+
+@pytest.fixture(scope="session")
+def cos():
+    """A kernel that takes a number: the C library's cosine."""
+    return stealpool.kernel(ctypes.CDLL("libm.so.6").cos)
+
+
 class Gate:
     """A kernel that runs until the gate is opened: ``submit(gate.kernel, gate.key)``.
 
@@ -94,6 +106,17 @@ def gate(make_executor):
     gate = Gate()
     yield gate
     gate.open(10_000)
+
+
+@pytest.fixture
+def abort_if_called():
+    """A callable that must not be called."""
+
+    def abort(*args):
+        os.write(2, b"a cancelled call was run\n")
+        os.abort()
+
+    return abort
 
 
 # ------------------------------------------------------------------------ event loops

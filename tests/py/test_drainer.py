@@ -1,21 +1,9 @@
 """The drainer: announces what is observed, frees what nobody collects."""
 
-import ctypes
 import sys
 import threading
 
-import pytest
 import stealpool
-
-
-@pytest.fixture(scope="module")
-def cos():
-    return stealpool.kernel(ctypes.CDLL("libm.so.6").cos)
-
-
-@pytest.fixture
-def one(make_executor):
-    return make_executor(1)
 
 
 def test_callbacks_of_a_batch_take_one_acquisition(one, gate, cos, until):

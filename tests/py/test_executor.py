@@ -1,6 +1,5 @@
 """The Executor: submit, submit_many, shutdown, and what is refused."""
 
-import ctypes
 import gc
 import math
 import os
@@ -15,17 +14,6 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 import stealpool
-
-
-@pytest.fixture(scope="module")
-def cos():
-    return stealpool.kernel(ctypes.CDLL("libm.so.6").cos)
-
-
-@pytest.fixture
-def one(make_executor):
-    return make_executor(1)
-
 
 # ---------------------------------------------------------------------------- making
 
@@ -84,9 +72,18 @@ def test_executor_without_init_is_refused_and_not_a_crash():
         executor.submit(abs, 1)
 
 
-def test_executor_refuses_to_be_pickled(one):
-    with pytest.raises(TypeError, match="cannot be pickled; make one where"):
-        pickle.dumps(one)
+def test_executor_is_pickled_as_what_it_was_made_with():
+    with stealpool.Executor(
+        2, "mill", str, ("x",), queue_capacity=3, on_full="run"
+    ) as executor:
+        other = pickle.loads(pickle.dumps(executor))
+    with other:
+        assert other is not executor
+        assert other._max_workers == 2
+        assert other._thread_name_prefix == "mill"
+        assert (other._initializer, other._initargs) == (str, ("x",))
+        assert other.submit(pow, 2, 5).result() == 32
+        assert (other._queue_capacity, other._on_full) == (3, "run")
 
 
 def test_native_workers_are_threads_of_the_system(make_executor, until):

@@ -4,7 +4,6 @@ import asyncio
 import concurrent.futures as cf
 import contextlib
 import copy
-import ctypes
 import gc
 import logging
 import math
@@ -16,17 +15,6 @@ import weakref
 import pytest
 import stealpool
 from stealpool import _core
-
-
-@pytest.fixture(scope="module")
-def cos():
-    return stealpool.kernel(ctypes.CDLL("libm.so.6").cos)
-
-
-@pytest.fixture
-def one(make_executor):
-    """An executor with one thread in each lane."""
-    return make_executor(1)
 
 
 class Thing:

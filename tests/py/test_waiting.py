@@ -1,7 +1,6 @@
 """wait() and as_completed(): as the standard library's, and native."""
 
 import concurrent.futures as cf
-import ctypes
 import math
 import random
 import sys
@@ -11,17 +10,6 @@ import weakref
 import pytest
 import stealpool
 from stealpool import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
-
-
-@pytest.fixture(scope="module")
-def cos():
-    return stealpool.kernel(ctypes.CDLL("libm.so.6").cos)
-
-
-@pytest.fixture
-def one(make_executor):
-    return make_executor(1)
-
 
 # ------------------------------------------------------------------------------ wait
 
