@@ -3,6 +3,7 @@
 cdef struct NativeCall:
     native_fn function
     void *user
+    void *before  # of its group
 
 
 cdef int run_native_call(void *data, sp_word *ret_value) noexcept nogil:
@@ -54,7 +55,7 @@ cdef Handle handle(object executor):
     return Handle(executor)
 
 
-cdef void *spawn(void *pool, native_fn function, void *user) noexcept nogil:
+cdef sp_cell *new_call(native_fn function, void *user, void *before) noexcept nogil:
     cdef sp_cell *cell = sp_cell_for_plan(run_native_call, sizeof(NativeCall))
     cdef NativeCall *call
     if cell == NULL:
@@ -62,7 +63,13 @@ cdef void *spawn(void *pool, native_fn function, void *user) noexcept nogil:
     call = <NativeCall *>cell.words
     call.function = function
     call.user = user
-    if sp_submit(<sp_pool *>pool, &cell.task) != SP_OK:
+    call.before = before
+    return cell
+
+
+cdef void *spawn(void *pool, native_fn function, void *user) noexcept nogil:
+    cdef sp_cell *cell = new_call(function, user, NULL)
+    if cell != NULL and sp_submit(<sp_pool *>pool, &cell.task) != SP_OK:
         sp_task_unref(&cell.task)
         return NULL
     return <void *>cell
@@ -113,6 +120,165 @@ cdef int is_cancelled() noexcept nogil:
 
 cdef int fail(int code, const char *message) noexcept nogil:
     return sp_fail(code, message)
+
+
+cdef int parallel_reduce(
+    void *pool, intptr_t begin, intptr_t end, intptr_t grain, reduce_fn body,
+    combine_fn combine, void *result, size_t size, void *user
+) noexcept nogil:
+    return sp_parallel_reduce(
+        <sp_pool *>pool, begin, end, grain, body, combine, result, size, user
+    )
+
+
+# ---------------------------------------------------------------- tokens and groups
+
+
+cdef void *token_new(void *parent) noexcept nogil:
+    cdef sp_token *token = <sp_token *>malloc(sizeof(sp_token))
+    if token != NULL:
+        sp_token_init(token, <sp_token *>parent)
+    return token
+
+
+cdef void token_cancel(void *token) noexcept nogil:
+    sp_token_cancel(<sp_token *>token)
+
+
+cdef bint token_is_cancelled(void *token) noexcept nogil:
+    return sp_token_is_cancelled(<sp_token *>token) != 0
+
+
+cdef void token_free(void *token) noexcept nogil:
+    if token != NULL:
+        sp_token_end(<sp_token *>token)
+        free(token)
+
+
+cdef void group_open(Group *group, void *pool, void *token) noexcept nogil:
+    group.pool = pool
+    group.token = token
+    group.newest = NULL
+
+
+cdef int group_spawn(Group *group, native_fn function, void *user) noexcept nogil:
+    cdef sp_status status
+    cdef sp_cell *cell = new_call(function, user, group.newest)
+    if cell == NULL:
+        return <int>SP_ENOMEM
+    if group.token != NULL:
+        sp_task_set_token(&cell.task, <sp_token *>group.token)
+    status = sp_submit(<sp_pool *>group.pool, &cell.task)
+    if status != SP_OK:
+        sp_task_unref(&cell.task)
+        return <int>status
+    group.newest = cell
+    return 0
+
+
+cdef int group_join(Group *group) noexcept nogil:
+    cdef sp_cell *cell = <sp_cell *>group.newest
+    cdef sp_cell *before
+    cdef int error = 0, code
+    group.newest = NULL
+    while cell != NULL:
+        before = <sp_cell *>(<NativeCall *>cell.words).before
+        code = join(cell)
+        if code and not error:
+            cancel_chain(before)
+        # What was spawned earlier says it, unless it is only that it was cancelled.
+        if code and (not error or code != <int>SP_ECANCELLED):
+            error = code
+        cell = before
+    return error
+
+
+cdef void cancel_chain(sp_cell *cell) noexcept nogil:
+    while cell != NULL:
+        if sp_task_phase(&cell.task) == SP_PENDING:
+            sp_task_cancel(&cell.task)
+        cell = <sp_cell *>(<NativeCall *>cell.words).before
+
+
+# ----------------------------------------------------------------- built-in kernels
+
+
+cdef int math_array(int fn, const double *x, double *y, size_t n) noexcept nogil:
+    return sp_math_array(<sp_math>fn, x, y, n)
+
+
+cdef int polynomial_array(
+    const double *c, size_t n_c, const double *x, double *y, size_t n
+) noexcept nogil:
+    return sp_polynomial_array(c, n_c, x, y, n)
+
+
+cdef int integrate(
+    void *pool, scalar_fn f, void *user, double a, double b, int64_t n, double *result
+) noexcept nogil:
+    cdef sp_integrand integrand
+    memset(&integrand, 0, sizeof(integrand))
+    integrand.kind = SP_INTEGRAND_SCALAR_USER
+    integrand.scalar_user = f
+    integrand.user = user
+    return sp_integrate(<sp_pool *>pool, &integrand, a, b, n, result)
+
+
+cdef sp_gaussian gaussian_of(double sigma_y, double sigma_x) noexcept nogil:
+    cdef sp_gaussian options
+    memset(&options, 0, sizeof(options))
+    options.sigma_y = sigma_y
+    options.sigma_x = sigma_x
+    options.truncate = 4.0
+    options.radius_y = options.radius_x = -1
+    options.border = SP_BORDER_REFLECT
+    return options
+
+
+# A View is an sp_image, field by field.
+cdef int gaussian_filter_u8(
+    void *pool, const View *src, const View *dst, double sigma_y, double sigma_x
+) noexcept nogil:
+    cdef sp_gaussian options = gaussian_of(sigma_y, sigma_x)
+    return sp_gaussian_filter_u8(
+        <sp_pool *>pool, <const sp_image *>src, <const sp_image *>dst, &options
+    )
+
+
+cdef int gaussian_filter_f32(
+    void *pool, const View *src, const View *dst, double sigma_y, double sigma_x
+) noexcept nogil:
+    cdef sp_gaussian options = gaussian_of(sigma_y, sigma_x)
+    return sp_gaussian_filter_f32(
+        <sp_pool *>pool, <const sp_image *>src, <const sp_image *>dst, &options
+    )
+
+
+cdef int rgb_to_gray_u8(void *pool, const View *src, const View *dst) noexcept nogil:
+    return sp_rgb_to_gray_u8(
+        <sp_pool *>pool, <const sp_image *>src, <const sp_image *>dst
+    )
+
+
+cdef int rgb_to_gray_f32(void *pool, const View *src, const View *dst) noexcept nogil:
+    return sp_rgb_to_gray_f32(
+        <sp_pool *>pool, <const sp_image *>src, <const sp_image *>dst
+    )
+
+
+cdef int parallel_tiles(
+    void *pool, const View *src, const View *dst, Py_ssize_t halo_y, Py_ssize_t halo_x,
+    size_t item, tile_fn body, void *user
+) noexcept nogil:
+    cdef sp_tiling options
+    memset(&options, 0, sizeof(options))
+    options.halo_y = halo_y
+    options.halo_x = halo_x
+    options.src_item = options.dst_item = item
+    return sp_parallel_tiles(
+        <sp_pool *>pool, <const sp_view *>src, <const sp_view *>dst, &options,
+        <sp_tile_fn>body, user,
+    )
 
 
 # ------------------------------------------------- what native code can call by address

@@ -182,7 +182,11 @@ cdef extern from "stealpool_kernels.h" nogil:
         SP_MATH_LOG
         SP_MATH_SQRT
 
+    int sp_math_array(sp_math fn, const double *x, double *y, size_t n)
     enum: SP_MAX_COEFFICIENTS
+    int sp_polynomial_array(
+        const double *c, size_t n_c, const double *x, double *y, size_t n
+    )
 
     ctypedef enum sp_integrand_kind:
         SP_INTEGRAND_MATH

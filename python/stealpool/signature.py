@@ -80,6 +80,8 @@ _POINTEES = {
     "struct sp_view": "sp_view",
     "sp_rect": "sp_rect",
     "struct sp_rect": "sp_rect",
+    "struct __pyx_t_9stealpool_5_core_View": "sp_view",
+    "struct __pyx_t_9stealpool_5_core_Rect": "sp_rect",
 }
 
 # Words that no parameter can be called.

@@ -404,7 +404,7 @@ def _ufunc_of(obj: Any) -> Any:
 def _from_ufunc(obj: Any, ufunc: Any, types: str | None) -> Kernel:
     from .interop import numpy as of_numpy
 
-    loops = of_numpy.loops_of(ufunc)
+    loops = of_numpy.loops_of(obj, ufunc)
     if types is not None:
         loops = loops.only(ufunc.__name__, *parse_types(types))
     return _core.make_kernel(

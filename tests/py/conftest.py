@@ -4,9 +4,11 @@ import asyncio
 import ctypes
 import gc
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import textwrap
 import time
 from pathlib import Path
@@ -186,6 +188,31 @@ def compile_c(tmp_path_factory):
         return ctypes.CDLL(str(folder / "library.so"))
 
     return compile_library
+
+
+@pytest.fixture(scope="session")
+def cython_project(tree, tmp_path_factory):
+    """A folder with tests/examples/cython_project, installed there by pip."""
+    for needed in ("Cython", "mesonpy", "pip"):
+        pytest.importorskip(needed)
+    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+    compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+    for needed in (shlex.split(compiler)[0], "ninja", "cython"):
+        if shutil.which(needed, path=path) is None:
+            pytest.skip(f"needs {needed}")
+    folder = tmp_path_factory.mktemp("project")
+    source = shutil.copytree(tree / "tests/examples/cython_project", folder / "source")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-build-isolation"]
+    pip += ["--no-deps", "--no-index", "--disable-pip-version-check"]
+    done = subprocess.run(
+        [*pip, "--target", folder / "site", source],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "site"
 
 
 @pytest.fixture(scope="session")

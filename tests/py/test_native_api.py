@@ -6,12 +6,6 @@ The project is tests/examples/cython_project, built against the installed stealp
 import gc
 import importlib.machinery
 import importlib.util
-import os
-import shlex
-import shutil
-import subprocess
-import sys
-import sysconfig
 import weakref
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 
@@ -27,34 +21,9 @@ SP_ECLOSED = -3
 
 
 @pytest.fixture(scope="module")
-def site(tree, tmp_path_factory):
-    """A folder with the project, installed there by pip."""
-    for needed in ("Cython", "mesonpy", "pip"):
-        pytest.importorskip(needed)
-    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
-    compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
-    for needed in (shlex.split(compiler)[0], "ninja", "cython"):
-        if shutil.which(needed, path=path) is None:
-            pytest.skip(f"needs {needed}")
-    folder = tmp_path_factory.mktemp("project")
-    source = shutil.copytree(tree / "tests/examples/cython_project", folder / "source")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-build-isolation"]
-    pip += ["--no-deps", "--no-index", "--disable-pip-version-check"]
-    done = subprocess.run(
-        [*pip, "--target", folder / "site", source],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "PATH": path},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "site"
-
-
-@pytest.fixture(scope="module")
-def sums(site):
+def sums(cython_project):
     """The module of the project."""
-    spec = importlib.machinery.PathFinder.find_spec("sums", [str(site)])
+    spec = importlib.machinery.PathFinder.find_spec("sums", [str(cython_project)])
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -245,10 +214,10 @@ def test_running_task_outlives_its_future_and_its_executor(sums, until):
     until(lambda: flag[0] == 2)
 
 
-def test_process_ends_with_spawned_tasks_queued(site, run_python):
+def test_process_ends_with_spawned_tasks_queued(cython_project, run_python):
     program = f"""
         import sys
-        sys.path.insert(0, {str(site)!r})
+        sys.path.insert(0, {str(cython_project)!r})
         import numpy, stealpool, sums
 
         handle = sums.handle_of(stealpool.Executor(1))

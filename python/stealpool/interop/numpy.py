@@ -1,85 +1,48 @@
-"""NumPy's ufuncs and gufuncs, and those of SciPy and numba: their loops in C.
-
-The struct of a ufunc is public (``numpy/ufuncobject.h``); its beginning, which is all
-that is read here, has not changed since NumPy 1.0.
-"""
+"""NumPy's ufuncs and gufuncs, and those of SciPy and numba, as kernels."""
 
 from __future__ import annotations
 
-import ctypes
 import re
 from typing import Any
 
 import numpy as np
 
+from .. import _numpy
 from ..abis import Loop, Loops
+from ..ufunc import why_not
 
-__all__ = ["combining", "loops_of", "ufunc_of"]
+__all__ = ["combining", "loops_of"]
 
-
-class _Ufunc(ctypes.Structure):
-    """What stands behind PyObject_HEAD."""
-
-    _fields_ = [
-        ("nin", ctypes.c_int),
-        ("nout", ctypes.c_int),
-        ("nargs", ctypes.c_int),
-        ("identity", ctypes.c_int),
-        ("functions", ctypes.POINTER(ctypes.c_void_p)),
-        ("data", ctypes.POINTER(ctypes.c_void_p)),
-        ("ntypes", ctypes.c_int),
-        ("reserved", ctypes.c_int),
-    ]
+# By the numbers that loops speak of. Not dates, which are no buffers.
+_DTYPES: dict[int, np.dtype[Any]] = {
+    np.dtype(letter).num: np.dtype(letter) for letter in "?bBhHiIlLqQefdgFDG"
+}
 
 
-# Kinds of dtypes whose loops touch Python objects, or need to be told the unit.
-_NOT_NATIVE = frozenset("OMmSUV")
-
-
-def ufunc_of(obj: Any) -> np.ufunc | None:
-    """The ufunc that `obj` is, or is made around, as numba's are."""
-    if isinstance(obj, np.ufunc):
-        return obj
-    inner = getattr(obj, "ufunc", None)
-    return inner if isinstance(inner, np.ufunc) else None
-
-
-def loops_of(ufunc: np.ufunc) -> Loops:
-    """Its loops that need no GIL.
+def loops_of(obj: Any, ufunc: np.ufunc) -> Loops:
+    """Its loops that need no GIL; `obj` is the ufunc, or numba's object around it.
 
     Raises
     ------
     TypeError
-        If it has none.
+        If it has none; the message says why.
     """
     core = _core_of(ufunc)
-    name = ufunc.__name__
-    where = _Ufunc.from_address(id(ufunc) + object.__basicsize__)
-    sizes = (where.nin, where.nout, where.ntypes)
-    if sizes != (ufunc.nin, ufunc.nout, len(ufunc.types)):
-        raise TypeError(f"the ufunc {name} of this NumPy has an unknown layout")
     loops = []
-    for i, types in enumerate(ufunc.types):
-        letters = types.replace("->", "")
-        function = where.functions[i]
-        if not function or not _NOT_NATIVE.isdisjoint(letters):
+    why = "it has no loop for numbers"
+    for numbers, address, data in _numpy.loops_of(ufunc):
+        if not address or not all(number in _DTYPES for number in numbers):
             continue
-        dtypes = [np.dtype(letter) for letter in letters]
-        if ufunc is np.power and dtypes[0].kind in "iu":
-            continue  # raises for negative exponents
-        data = where.data[i] if where.data else None
-        loops.append(
-            Loop(
-                tuple(dtypes[: ufunc.nin]),
-                tuple(dtypes[ufunc.nin :]),
-                function,
-                data or 0,
-            )
-        )
+        dtypes = tuple(_DTYPES[number] for number in numbers)
+        refusal = why_not(obj, dtypes)
+        if refusal is not None:
+            why = refusal
+            continue
+        loops.append(Loop(dtypes[: ufunc.nin], dtypes[ufunc.nin :], address, data))
     if not loops:
         raise TypeError(
-            f"the ufunc {name} has no loop that runs without the GIL "
-            f"(types: {', '.join(ufunc.types) or 'none yet; give numba the types'})"
+            f"the ufunc {ufunc.__name__} cannot run without the GIL: {why} "
+            f"(types: {', '.join(ufunc.types) or 'none yet; give them to numba'})"
         )
     return Loops(tuple(loops), core, ufunc.nin)
 
@@ -104,7 +67,7 @@ def combining(ufunc: np.ufunc, dtype: np.dtype[Any]) -> Loop:
         raise ValueError(
             f"combine must be a ufunc of two numbers, such as numpy.add, got {ufunc}"
         )
-    for loop in loops_of(ufunc).loops:
+    for loop in loops_of(ufunc, ufunc).loops:
         if {*loop.inputs, *loop.outputs} == {dtype}:
             return loop
     raise TypeError(f"combine={ufunc.__name__} has no loop for {dtype}")
