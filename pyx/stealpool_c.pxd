@@ -41,6 +41,8 @@ cdef extern from "stealpool.h" nogil:
         uint32_t pin
         uint32_t policy
         uint32_t priority
+        uint32_t max_workers
+        uint32_t max_blocked
 
     sp_status sp_pool_create(sp_pool **ret_pool, const sp_pool_options *options)
     enum: SP_MAX_WORKERS
@@ -53,6 +55,9 @@ cdef extern from "stealpool.h" nogil:
     void sp_pool_close(sp_pool *pool, sp_shutdown_mode mode)
     void sp_pool_free(sp_pool *pool)
     uint32_t sp_pool_workers(const sp_pool *pool)
+    sp_status sp_pool_resize(sp_pool *pool, uint32_t workers)
+    void sp_blocking_begin()
+    void sp_blocking_end()
     int sp_on_worker(const sp_pool *pool)
 
     ctypedef struct sp_pool_stats:

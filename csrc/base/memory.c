@@ -57,3 +57,24 @@ void sp__free(void *memory)
 {
     free(memory);
 }
+
+/* The C library takes large blocks fresh from the system, and does not clear what is
+ * zero already; but it does not align them to lines. Before ours is where theirs is. */
+void *sp__alloc_sparse(size_t size)
+{
+    if (size > SIZE_MAX - SP_CACHE_LINE || fails_now())
+        return NULL;
+    char *block = calloc(1, size + SP_CACHE_LINE);
+    if (!block)
+        return NULL;
+    uintptr_t aligned =
+        ((uintptr_t)block + SP_CACHE_LINE) & ~(uintptr_t)(SP_CACHE_LINE - 1);
+    ((void **)aligned)[-1] = block;
+    return (void *)aligned;
+}
+
+void sp__free_sparse(void *memory)
+{
+    if (memory)
+        free(((void **)memory)[-1]);
+}

@@ -14,6 +14,11 @@
  */
 void *sp__alloc(size_t size);
 
+/** The same for much memory of which little may be used: what is not touched costs
+ * nothing. Free with sp__free_sparse(). */
+void *sp__alloc_sparse(size_t size);
+void sp__free_sparse(void *memory);
+
 /** Free what sp__alloc() returned. NULL is allowed. */
 void sp__free(void *memory);
 

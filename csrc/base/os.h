@@ -117,6 +117,14 @@ void sp__os_priorities(enum sp__os_policy policy, int *ret_least, int *ret_most)
 bool sp__os_thread_hurry(struct sp__os_thread *thread, enum sp__os_policy policy,
                          int priority);
 
+/** Once a process: be told of forks. `in_child` runs when this file's own things are in
+ * order again. Repeated calls do nothing. */
+void sp__os_at_fork(void (*before)(void), void (*in_parent)(void),
+                    void (*in_child)(void));
+
+/** Called in the child by the above: each system's own part. */
+void sp__os_after_fork(void);
+
 /** Wait until the thread has ended. Once. */
 void sp__os_thread_join(struct sp__os_thread *thread);
 

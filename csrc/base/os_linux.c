@@ -83,3 +83,8 @@ void sp__os_bell_clear(const struct sp__os_bell *bell)
     eventfd_t count;
     eventfd_read(bell->fd, &count);
 }
+
+void sp__os_after_fork(void)
+{
+    /* The kernel keeps no list of those who sleep in the other process. */
+}

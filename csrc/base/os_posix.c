@@ -122,3 +122,9 @@ void sp__os_bell_clear(const struct sp__os_bell *bell)
         n = read(bell->fd, bytes, sizeof bytes);
     while (n == (ssize_t)sizeof bytes || (n < 0 && errno == EINTR));
 }
+
+void sp__os_after_fork(void)
+{
+    /* Another thread may have had a mutex. Those who waited are not here. */
+    init_buckets();
+}

@@ -104,6 +104,35 @@ void sp__os_thread_join(struct sp__os_thread *thread)
     }
 }
 
+static void (*tell_child)(void);
+static void (*tell_before)(void);
+static void (*tell_parent)(void);
+
+static void after_fork_in_child(void)
+{
+    sp__os_after_fork();
+    tell_child();
+}
+
+static void register_at_fork(void)
+{
+    pthread_atfork(tell_before, tell_parent, after_fork_in_child);
+}
+
+void sp__os_at_fork(void (*before)(void), void (*in_parent)(void),
+                    void (*in_child)(void))
+{
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&mutex);
+    if (!tell_child) {
+        tell_before = before;
+        tell_parent = in_parent;
+        tell_child = in_child;
+        register_at_fork();
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
 uint32_t sp__os_current_cpu(void)
 {
 #ifdef __linux__

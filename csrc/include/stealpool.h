@@ -7,7 +7,7 @@
  *
  * What it is
  * ----------
- * A pool owns a fixed number of worker threads. Each worker has a deque of
+ * A pool owns worker threads, as many as it was told. Each worker has a deque of
  * tasks: it pushes and pops at the bottom, the other workers ("thieves") steal
  * at the top. A thread that is not a worker hands its tasks in through the
  * injector. A worker without work searches for a while, then parks in the
@@ -52,6 +52,12 @@
  *   a worker included, and does not block.
  * - Workers block all signals. No function here changes the caller's signal
  *   mask, affinity or floating-point environment.
+ * - A process may have several pools, and be forked at any time. In the child a pool can
+ *   be used like before: at its first use there it gets workers anew, and tasks that were
+ *   queued are cancelled. Those that ran at the fork, or were about to, run in the parent;
+ *   in the child they never end, so do not wait for them, nor for a group that counts
+ *   them. The parent's workers and tasks are not disturbed. A child that was forked by a
+ *   task must not return from it: it calls exec or _exit.
  * - Times are nanoseconds on the monotonic clock. A negative timeout means
  *   "for ever", 0 means "look, do not wait".
  */
@@ -123,6 +129,8 @@ typedef enum sp_policy {
     SP_POLICY_RR = 2       /* SCHED_RR: the same, in turn with those of its priority */
 } sp_policy;
 
+#define SP_NEVER UINT32_MAX
+
 /** How to make a pool. Zero-filled means: all defaults. */
 typedef struct sp_pool_options {
     uint32_t workers;      /* worker threads; 0 = sp_usable_cpus() */
@@ -134,7 +142,11 @@ typedef struct sp_pool_options {
     uint32_t pin;          /* enum sp_pin */
     uint32_t policy;       /* enum sp_policy */
     uint32_t priority;     /* with a real-time policy: on Linux 1 to 99; else 0 */
-    uint32_t reserved[5];  /* zero */
+    uint32_t max_workers;  /* the most that sp_pool_resize() may ask for; 0 = 64, or
+                              `workers` if that is more */
+    uint32_t max_blocked;  /* for so many blocked workers at a time others are
+                              started; 0 = 32, SP_NEVER = for none */
+    uint32_t reserved[3];  /* zero */
 } sp_pool_options;
 
 /**
@@ -160,7 +172,7 @@ typedef enum sp_shutdown_mode {
 /**
  * Refuse new tasks, deal with the queued ones as `mode` says, stop the workers.
  *
- * Waits until every worker has ended. Idempotent; of two calls the second
+ * Waits until every worker has ended; in the child of a fork there are none. Idempotent; of two calls the second
  * waits too, and SP_ABANDON after SP_DRAIN cancels what is still queued. Tasks
  * submitted by running tasks after this call are refused with SP_ECLOSED.
  *
@@ -181,8 +193,32 @@ void sp_pool_close(sp_pool *pool, sp_shutdown_mode mode);
  */
 void sp_pool_free(sp_pool *pool);
 
-/** Number of workers that the pool has. Constant. */
+/** Number of workers that the pool has, without those that stand in for blocked ones.
+ * Constant but for sp_pool_resize(). */
 uint32_t sp_pool_workers(const sp_pool *pool);
+
+/**
+ * Have `workers` workers from now on; 0 = sp_usable_cpus(). From any thread, at any time;
+ * tasks go on. Added ones are there on return. Those that are too many go when they have
+ * ended what they run; what they had queued goes to the others.
+ *
+ * @return SP_OK; SP_EINVAL for more than sp_pool_options.max_workers; SP_ECLOSED;
+ *         SP_ETHREAD or SP_EPERM when the system refused to add all of them: the pool
+ *         works on with those that sp_pool_workers() says.
+ */
+sp_status sp_pool_resize(sp_pool *pool, uint32_t workers);
+
+/**
+ * Around what may block a task for long: a read, a lock, another program. Another worker
+ * stands in meanwhile, so that as many work as the pool has; it is started if need be (some
+ * 50 microseconds, once) and goes a second after it is not needed any more. Beyond
+ * sp_pool_options.max_blocked, or when the system refuses, none does. The two calls may be
+ * nested. Outside of workers they do nothing.
+ *
+ * sp_task_wait() does this by itself, when a worker sleeps in it.
+ */
+void sp_blocking_begin(void);
+void sp_blocking_end(void);
 
 /** True in a worker of `pool`; with NULL, in a worker of any pool. */
 int sp_on_worker(const sp_pool *pool);

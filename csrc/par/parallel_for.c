@@ -15,6 +15,7 @@
 #include "base/compiler.h"
 #include "base/os.h"
 #include "sched/failure.h"
+#include "sched/fork.h"
 #include "sched/pool.h"
 #include "sched/region.h"
 #include "sched/task.h"
@@ -152,8 +153,10 @@ static void run_rest(struct loop *loop, double rest_ns)
     /* Alone, too, a long loop goes in pieces: it asks between them whether to
      * stop. */
     if (rest_ns >= WORTH_SHARING_NS)
-        loop->share = PIECES_PER_THREAD * ((pool ? (intptr_t)pool->n_workers : 0) + 1);
+        loop->share = PIECES_PER_THREAD *
+                      ((pool ? (intptr_t)load_relaxed(&pool->staff.due) : 0) + 1);
     if (pool && rest_ns >= WORTH_SHARING_NS) {
+        sp__fork_check(pool);
         loop->slot = sp__region_take_slot(&pool->regions);
     }
     if (loop->slot >= 0) {

@@ -14,14 +14,29 @@ static uint64_t bit_of(uint32_t worker)
     return (uint64_t)1 << (worker % 64);
 }
 
-sp_status sp__idle_init(struct sp__idle *idle, uint32_t workers)
+sp_status sp__idle_init(struct sp__idle *idle, uint32_t places)
 {
-    idle->parkers = sp__alloc(workers * sizeof *idle->parkers);
+    idle->parkers = sp__alloc(places * sizeof *idle->parkers);
     if (!idle->parkers)
         return SP_ENOMEM;
-    idle->words = (workers + 63) / 64;
-    idle->max_searching = workers <= 4 ? workers : workers / 2;
+    idle->words = (places + 63) / 64;
+    idle->places = places;
+    sp__idle_resize(idle, places);
     return SP_OK;
+}
+
+void sp__idle_resize(struct sp__idle *idle, uint32_t workers)
+{
+    store_relaxed(&idle->max_searching, workers <= 4 ? workers : workers / 2);
+}
+
+void sp__idle_reset(struct sp__idle *idle)
+{
+    store_relaxed(&idle->searching, 0u);
+    for (uint32_t word = 0; word < idle->words; word++)
+        store_relaxed(&idle->sleepers[word], (uint64_t)0);
+    for (uint32_t i = 0; i < idle->places; i++)
+        store_relaxed(&idle->parkers[i].token, EMPTY);
 }
 
 void sp__idle_destroy(struct sp__idle *idle)
@@ -96,7 +111,7 @@ void sp__idle_notify_all(struct sp__idle *idle)
 bool sp__idle_start_search(struct sp__idle *idle)
 {
     uint32_t searching = load_relaxed(&idle->searching);
-    while (searching < idle->max_searching)
+    while (searching < load_relaxed(&idle->max_searching))
         if (cas_weak_seq_cst(&idle->searching, &searching, searching + 1))
             return true;
     return false;

@@ -42,13 +42,21 @@ struct sp__idle {
     SP_CACHE_ALIGNED _Atomic(uint32_t) searching; /* workers, awake or being woken */
     _Atomic(uint64_t) sleepers[SP__IDLE_WORDS];   /* bit set: parked, or about to */
     SP_CACHE_ALIGNED uint32_t words;              /* constant */
-    uint32_t max_searching;                       /* constant */
+    uint32_t places;                              /* constant */
+    _Atomic(uint32_t) max_searching;              /* by the number of workers */
     struct sp__parker *parkers;                   /* constant; one a worker */
     _Atomic(uint64_t) woken;                      /* statistics */
 };
 
-sp_status sp__idle_init(struct sp__idle *idle, uint32_t workers);
+/** Prepare beds for so many workers, at most. */
+sp_status sp__idle_init(struct sp__idle *idle, uint32_t places);
 void sp__idle_destroy(struct sp__idle *idle);
+
+/** From now on there are so many workers: how many may search at a time. */
+void sp__idle_resize(struct sp__idle *idle, uint32_t workers);
+
+/** Nobody searches, nobody sleeps: the child of a fork. */
+void sp__idle_reset(struct sp__idle *idle);
 
 /**
  * After publishing work: wake one worker, unless one is searching already and

@@ -17,16 +17,12 @@
 #include "sched/pool.h"
 
 #include <assert.h>
-#include <stdio.h>
 
 #include "base/memory.h"
 #include "base/os.h"
-#include "base/topology.h"
+#include "sched/fork.h"
 #include "sched/group.h"
 #include "sched/task.h"
-
-#define DEFAULT_KEEPALIVE_NS 50000
-#define NAME_BYTES 32
 
 /* In `awake`: the lower half counts the workers that are not asleep, the upper
  * half how often one woke up. */
@@ -35,82 +31,17 @@
 
 /* ----------------------------------------------------------------- create */
 
-static int64_t keepalive_of(const sp_pool_options *options, uint32_t workers)
-{
-    if (options->keepalive_us)
-        return (int64_t)options->keepalive_us * 1000;
-    /* One who searches on the only CPU keeps the work from being made. */
-    uint32_t cpus = sp_usable_cpus();
-    return cpus < 2 || workers > cpus ? 0 : DEFAULT_KEEPALIVE_NS;
-}
-
 static bool is_valid(const sp_pool_options *options)
 {
-    if (options->workers > SP_MAX_WORKERS || options->pin > SP_PIN_SPREAD ||
-        options->policy > SP_POLICY_RR)
+    if (options->workers > SP_MAX_WORKERS || options->max_workers > SP_MAX_WORKERS ||
+        (options->max_workers > 0 && options->max_workers < options->workers) ||
+        options->pin > SP_PIN_SPREAD || options->policy > SP_POLICY_RR)
         return false;
     if (options->policy == SP_POLICY_INHERIT)
         return options->priority == 0;
     int least, most;
     sp__os_priorities((enum sp__os_policy)options->policy, &least, &most);
     return (int64_t)options->priority >= least && (int64_t)options->priority <= most;
-}
-
-/* The CPUs for pinned workers, in their order, to be freed; NULL when unknown. */
-static uint32_t *cpus_to_pin(const sp_pool_options *options, uint32_t *ret_n)
-{
-    uint32_t max = sp__os_affinity_cpus();
-    uint32_t *cpus = options->pin ? sp__alloc(max * sizeof *cpus) : NULL;
-    *ret_n = cpus ? sp__os_list_cpus(cpus, max) : 0;
-    if (*ret_n > 0)
-        sp__topology_sort("", cpus, *ret_n, options->pin == SP_PIN_SPREAD);
-    return cpus;
-}
-
-/* Pin the workers, and let them hurry, as the options say. */
-static sp_status place_workers(sp_pool *pool, const sp_pool_options *options)
-{
-    uint32_t n_cpus;
-    uint32_t *cpus = cpus_to_pin(options, &n_cpus);
-    bool ok = true;
-    for (uint32_t i = 0; i < pool->n_started && ok; i++) {
-        struct sp__os_thread *thread = &pool->workers[i].thread;
-        if (n_cpus > 0)
-            sp__os_thread_pin(thread, cpus[i % n_cpus]);
-        if (options->policy)
-            ok = sp__os_thread_hurry(thread, (enum sp__os_policy)options->policy,
-                                     (int)options->priority);
-    }
-    sp__free(cpus);
-    return ok ? SP_OK : SP_EPERM;
-}
-
-static uint32_t start_workers(sp_pool *pool, uint32_t wanted,
-                              const sp_pool_options *options)
-{
-    int64_t keepalive_ns = keepalive_of(options, wanted);
-    uint32_t started = 0;
-    for (uint32_t i = 0; i < wanted; i++)
-        sp__worker_init(&pool->workers[i], pool, i, keepalive_ns);
-    while (started < wanted) {
-        struct sp__worker *worker = &pool->workers[started];
-        char name[NAME_BYTES];
-        snprintf(name, sizeof name, "%.10s-%u",
-                 options->name ? options->name : "stealpool", started);
-        if (!sp__os_thread_start(&worker->thread, sp__worker_run, worker, name))
-            break;
-        started++;
-    }
-    return started;
-}
-
-/* Fewer threads than wanted: the workers that were never started stay in the
- * table with empty deques, but are not counted as running. */
-static void count_started(sp_pool *pool, uint32_t wanted, uint32_t started)
-{
-    fetch_sub_acq_rel(&pool->running, wanted - started);
-    fetch_sub_seq_cst(&pool->awake, (uint64_t)(wanted - started));
-    pool->n_started = started;
 }
 
 sp_status sp_pool_create(sp_pool **ret_pool, const sp_pool_options *options)
@@ -124,46 +55,32 @@ sp_status sp_pool_create(sp_pool **ret_pool, const sp_pool_options *options)
     if (wanted > SP_MAX_WORKERS)
         wanted = SP_MAX_WORKERS;
 
-    sp_status status = SP_ENOMEM;
     sp_pool *pool = sp__alloc(sizeof *pool);
     if (!pool)
         return SP_ENOMEM;
-    pool->workers = sp__alloc(wanted * sizeof *pool->workers);
+    sp__staff_init(pool, options, wanted);
+    pool->fork_count = sp__fork_count;
+    sp__fork_register();
+    sp_status status = SP_ENOMEM;
+    pool->workers = sp__alloc_sparse(pool->staff.capacity * sizeof *pool->workers);
     if (!pool->workers)
         goto free_pool;
-    status = sp__idle_init(&pool->idle, wanted);
+    status = sp__idle_init(&pool->idle, pool->staff.capacity);
     if (status != SP_OK)
         goto free_workers;
-
-    pool->n_workers = wanted;
-    store_relaxed(&pool->running, wanted);
-    store_relaxed(&pool->awake, wanted);
-    uint32_t started = start_workers(pool, wanted, options);
-    count_started(pool, wanted, started);
-    if (started == 0) {
-        status = SP_ETHREAD;
-        goto destroy_idle;
-    }
-    status = place_workers(pool, options);
-    if (status != SP_OK) {
+    sp__idle_resize(&pool->idle, wanted);
+    status = sp__staff_start(pool);
+    if (status == SP_OK)
+        *ret_pool = pool;
+    else
         sp_pool_free(pool);
-        return status;
-    }
-    *ret_pool = pool;
-    return SP_OK;
+    return status;
 
-destroy_idle:
-    sp__idle_destroy(&pool->idle);
 free_workers:
-    sp__free(pool->workers);
+    sp__free_sparse(pool->workers);
 free_pool:
     sp__free(pool);
     return status;
-}
-
-uint32_t sp_pool_workers(const sp_pool *pool)
-{
-    return pool->n_started;
 }
 
 int sp_on_worker(const sp_pool *pool)
@@ -178,7 +95,8 @@ bool sp__pool_has_work(const sp_pool *pool)
 {
     if (!sp__injector_is_empty(&pool->injector) || sp__region_is_open(&pool->regions))
         return true;
-    for (uint32_t i = 0; i < pool->n_workers; i++)
+    uint32_t n = sp__pool_places(pool);
+    for (uint32_t i = 0; i < n; i++)
         if (!sp__deque_is_empty(&pool->workers[i].deque) ||
             sp__frames_are_shown(&pool->workers[i].frames))
             return true;
@@ -188,7 +106,8 @@ bool sp__pool_has_work(const sp_pool *pool)
 bool sp__pool_is_elsewhere(const sp_pool *pool)
 {
     uint32_t cpu = sp__os_current_cpu();
-    for (uint32_t i = 0; i < pool->n_started; i++)
+    uint32_t n = load_relaxed(&pool->staff.due);
+    for (uint32_t i = 0; i < n; i++)
         if (load_relaxed(&pool->workers[i].cpu) != cpu)
             return true;
     return false;
@@ -206,6 +125,7 @@ static bool push_from_worker(struct sp__worker *worker, sp_task *const *tasks, s
 static bool push_from_outside(sp_pool *pool, sp_task *const *tasks, size_t n)
 {
     struct sp__batch batch = {.newest = NULL};
+    sp__fork_check(pool);
     for (size_t i = 0; i < n; i++)
         sp__batch_add(&batch, tasks[i]);
     if (!sp__injector_push(&pool->injector, &batch))
@@ -282,10 +202,10 @@ bool sp__pool_is_over(sp_pool *pool)
     return true;
 }
 
-/* Cancel what lies in the queues, from any thread. */
-static void throw_away_queued(sp_pool *pool)
+void sp__pool_throw_away_queued(sp_pool *pool)
 {
     sp_task *task;
+    uint32_t places = sp__pool_places(pool);
     uint32_t n;
     while (!sp__injector_is_empty(&pool->injector)) {
         if (sp__injector_take(&pool->injector, SP__LANE_ALL, &task, 1, &n) ==
@@ -294,7 +214,7 @@ static void throw_away_queued(sp_pool *pool)
         else
             sp__os_yield();
     }
-    for (uint32_t i = 0; i < pool->n_workers; i++) {
+    for (uint32_t i = 0; i < places; i++) {
         enum sp__steal_result result;
         while ((result = sp__deque_steal(&pool->workers[i].deque, &task)) !=
                SP__STEAL_EMPTY)
@@ -306,11 +226,13 @@ static void throw_away_queued(sp_pool *pool)
 void sp_pool_close(sp_pool *pool, sp_shutdown_mode mode)
 {
     sp__injector_close(&pool->injector);
+    sp__fork_check(pool);
     if (mode == SP_ABANDON) {
         /* seq-cst (X3): before our look at the queues. */
         store_seq_cst(&pool->abandons, 1u);
-        throw_away_queued(pool);
+        sp__pool_throw_away_queued(pool);
     }
+    sp__staff_dismiss(pool);
     sp__idle_notify_all(&pool->idle);
 }
 
@@ -323,9 +245,7 @@ sp_status sp_pool_shutdown(sp_pool *pool, sp_shutdown_mode mode)
     /* acquire (X1): all that the workers did. */
     while ((running = load_acquire(&pool->running)) > 0)
         sp__os_wait(&pool->running, running, SP__OS_NO_DEADLINE);
-    if (fetch_or_acq_rel(&pool->joined, 1u) == 0)
-        for (uint32_t i = 0; i < pool->n_started; i++)
-            sp__os_thread_join(&pool->workers[i].thread);
+    sp__staff_join(pool);
     return SP_OK;
 }
 
@@ -337,7 +257,7 @@ void sp_pool_free(sp_pool *pool)
     assert(status == SP_OK);
     (void)status;
     sp__idle_destroy(&pool->idle);
-    sp__free(pool->workers);
+    sp__free_sparse(pool->workers);
     sp__free(pool);
 }
 
@@ -347,7 +267,8 @@ void sp_pool_get_stats(const sp_pool *pool, sp_pool_stats *ret_stats)
 {
     sp_pool_stats stats = {.submitted = load_relaxed(&pool->submitted),
                            .woken = load_relaxed(&pool->idle.woken)};
-    for (uint32_t i = 0; i < pool->n_workers; i++) {
+    uint32_t n = sp__pool_places(pool);
+    for (uint32_t i = 0; i < n; i++) {
         const struct sp__worker *worker = &pool->workers[i];
         stats.submitted += load_relaxed(&worker->submitted);
         stats.executed += load_relaxed(&worker->executed);

@@ -9,6 +9,7 @@
 #include "sched/idle.h"
 #include "sched/injector.h"
 #include "sched/region.h"
+#include "sched/staff.h"
 #include "sched/worker.h"
 #include "stealpool.h"
 
@@ -17,21 +18,28 @@ struct sp_pool {
     struct sp__regions regions;
     struct sp__idle idle;
 
-    /* Constant after sp_pool_create(). */
-    SP_CACHE_ALIGNED struct sp__worker *workers;
-    uint32_t n_workers; /* in the table */
-    uint32_t n_started; /* of these, with a thread; the rest stay empty */
+    SP_CACHE_ALIGNED struct sp__worker *workers; /* staff.capacity of them; constant */
+    _Atomic(uint32_t) fork_count;                /* see fork.h (Y1) */
+    struct sp__staff staff;
 
     /* Shutdown: see pool.c. */
     _Atomic(uint64_t) awake;    /* workers that may hold a task; wake-ups (X2) */
     _Atomic(uint32_t) is_over;  /* nothing will ever be queued again (X2) */
     _Atomic(uint32_t) abandons; /* queued tasks are thrown away (X3) */
     _Atomic(uint32_t) running;  /* workers that have not ended; waited on (X1) */
-    _Atomic(uint32_t) joined;   /* somebody joins, or has joined, the threads */
 
-    _Atomic(uint64_t) submitted;  /* from outside; workers count their own */
+    /* Written at each submit, while workers read what is above at each task. */
+    SP_CACHE_ALIGNED _Atomic(uint64_t)
+        submitted;                /* from outside; workers count their own */
     _Atomic(uint32_t) submit_cpu; /* where the last submit from outside was made */
 };
+
+/** Places that may have a deque with tasks: those that ever had a worker. A task is not
+ * overlooked for being pushed at a place that is new (S7). */
+static inline uint32_t sp__pool_places(const sp_pool *pool)
+{
+    return load_seq_cst(&pool->staff.places);
+}
 
 /** There is a task or a region that an idle worker could take up. In doubt yes.
  * The one function for searching and for the last look before sleep. */
@@ -42,6 +50,9 @@ bool sp__pool_has_work(const sp_pool *pool);
  * is on another CPU. With all of them on this one, spinning keeps them from it.
  */
 bool sp__pool_is_elsewhere(const sp_pool *pool);
+
+/** Cancel what lies in the queues, from any thread. */
+void sp__pool_throw_away_queued(sp_pool *pool);
 
 /** A worker has no task in its hands or its deque, and announces its sleep. */
 void sp__pool_worker_sleeps(sp_pool *pool);

@@ -276,7 +276,10 @@ sp_status sp_task_wait(sp_task *task, int64_t timeout_ns, int64_t spin_ns)
         if (spin_until_end(task, spin_ns))
             return ended_status(task);
     }
-    return sleep_until_end(task, deadline_ns);
+    sp_blocking_begin();
+    sp_status status = sleep_until_end(task, deadline_ns);
+    sp_blocking_end();
+    return status;
 }
 
 /* ---------------------------------------------------------------- tickets */

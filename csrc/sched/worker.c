@@ -26,6 +26,11 @@ struct sp__worker *sp__worker_current(void)
     return current;
 }
 
+void sp__worker_forget(void)
+{
+    current = NULL;
+}
+
 void sp__worker_init(struct sp__worker *worker, sp_pool *pool, uint32_t index,
                      int64_t keepalive_ns)
 {
@@ -105,12 +110,13 @@ static sp_task *take_injected(struct sp__worker *worker, uint32_t lanes, uint32_
 {
     sp_pool *pool = worker->pool;
     sp_task *batch[INJECTOR_BATCH];
-    uint32_t share = load_relaxed(&pool->injector.n_normal) / pool->n_workers + 1;
+    uint32_t workers = load_relaxed(&pool->staff.due);
+    uint32_t share = load_relaxed(&pool->injector.n_normal) / workers + 1;
     uint32_t n = 0;
 
     if (share > most)
         share = most;
-    if (pool->n_workers == 1)
+    if (workers == 1)
         share = 1; /* keeps the order, whatever find_task() takes first */
     switch (sp__injector_take(&pool->injector, lanes, batch, share, &n)) {
     case SP__INJECT_TAKEN:
@@ -133,7 +139,7 @@ static sp_task *take_injected(struct sp__worker *worker, uint32_t lanes, uint32_
 static sp_task *steal(struct sp__worker *worker)
 {
     sp_pool *pool = worker->pool;
-    uint32_t n = pool->n_workers;
+    uint32_t n = sp__pool_places(pool);
     uint32_t start = sp__random_below(&worker->random, n);
 
     for (uint32_t i = 0; i < n; i++) {
@@ -248,7 +254,7 @@ static bool join_region(struct sp__worker *worker)
 static bool steal_frame(struct sp__worker *worker)
 {
     sp_pool *pool = worker->pool;
-    uint32_t n = pool->n_workers;
+    uint32_t n = sp__pool_places(pool);
     uint32_t start = sp__random_below(&worker->random, n);
 
     for (uint32_t i = 0; i < n; i++) {
@@ -316,6 +322,16 @@ static void adapt_search(struct sp__worker *worker, bool found)
     worker->search_ns = worker->keepalive_ns >> (halvings < 3 ? halvings : 3);
 }
 
+void sp__worker_hand_over(struct sp__worker *worker)
+{
+    bool has_tasks = !sp__deque_is_empty(&worker->deque);
+    while (!sp__deque_is_empty(&worker->deque))
+        spill(worker);
+    end_search(worker);
+    if (has_tasks)
+        sp__idle_notify(&worker->pool->idle);
+}
+
 /* Announce, look a last time, park. True: the worker is searching again. False:
  * the pool is over. */
 static bool sleep_unless_work(struct sp__worker *worker)
@@ -325,7 +341,9 @@ static bool sleep_unless_work(struct sp__worker *worker)
     sp__idle_announce(&pool->idle, worker->index, worker->is_searching);
     if (sp__pool_is_over(pool))
         return false;
-    if (!sp__pool_has_work(pool) || !sp__idle_withdraw(&pool->idle, worker->index)) {
+    bool stays_up =
+        sp__pool_has_work(pool) || !sp__staff_is_due(&pool->staff, worker->index);
+    if (!stays_up || !sp__idle_withdraw(&pool->idle, worker->index)) {
         count(&worker->parked, 1);
         sp__idle_park(&pool->idle, worker->index);
     }
@@ -340,6 +358,11 @@ void sp__worker_run(void *arg)
     sp_pool *pool = worker->pool;
 
     for (;;) {
+        if (sp_unlikely(!sp__staff_is_due(&pool->staff, worker->index))) {
+            if (sp__staff_step_back(worker))
+                continue;
+            break;
+        }
         if (work(worker))
             continue;
         if (!worker->is_searching)

@@ -11,6 +11,7 @@
 #include "base/os.h"
 #include "sched/deque.h"
 #include "sched/frame.h"
+#include "sched/staff.h"
 #include "stealpool.h"
 
 struct sp__worker {
@@ -22,6 +23,11 @@ struct sp__worker {
     uint32_t index;
     int64_t keepalive_ns;
     struct sp__os_thread thread;
+
+    /* See staff.h. */
+    enum sp__presence presence;  /* under staff.lock */
+    _Atomic(uint32_t) is_called; /* a dormant one waits on it (L1) */
+    uint32_t blocking;           /* sp_blocking_begin() without _end(); its own */
 
     /* The worker's own. */
     uint64_t random;
@@ -51,7 +57,7 @@ struct sp__worker *sp__worker_current(void);
 void sp__worker_init(struct sp__worker *worker, sp_pool *pool, uint32_t index,
                      int64_t keepalive_ns);
 
-/** The thread's main function: returns once the pool is over. */
+/** The thread's main function: returns once the pool is over, or has too many. */
 void sp__worker_run(void *worker);
 
 /** Statistics: this worker has stolen a frame. */
@@ -61,5 +67,12 @@ void sp__worker_count_frame(struct sp__worker *worker);
  * bottom; if they do not fit, half of the deque goes to the injector. High and low
  * tasks go there at once. */
 void sp__worker_push(struct sp__worker *worker, sp_task *const *tasks, size_t n);
+
+/** The worker, in its own thread, goes: its tasks go to the injector, and if it was the
+ * last one searching another one searches. */
+void sp__worker_hand_over(struct sp__worker *worker);
+
+/** In the child of a fork the calling thread is no worker. */
+void sp__worker_forget(void);
 
 #endif /* SP_SCHED_WORKER_H */

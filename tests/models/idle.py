@@ -14,6 +14,7 @@ ingredient; where that is seq-cst, the store lies in a buffer for any time befor
 see it. A state in which nothing can move any more is bad if
 
     a task is queued although a worker sleeps, or has left      (lost wake-up), or
+    a worker sleeps that is one too many, or
     the pool was closed, no task runs, and a worker is still there   (hangs).
 
 With `blocks`, a task that was begun never ends: then the same condition says that k
@@ -43,6 +44,8 @@ class Worker(NamedTuple):
     claimed: bool = False  # a waker has taken the bit and not yet come
     token: bool = False  # NOTIFIED
     calm: bool = False  # nobody woke up since this worker looked at `awake`
+    due: bool = True  # not one too many
+    leaves: bool = False  # steps back for that reason
 
 
 class Submitter(NamedTuple):
@@ -61,6 +64,8 @@ class Shared(NamedTuple):
     closed: bool = False
     over: bool = False
     closer: str = "done"
+    surplus: int = 0  # workers that the resizer will send away
+    resizer: str = "resize"
 
 
 class State(NamedTuple):
@@ -170,6 +175,21 @@ class Model:
                 state, shared.closer, put, lambda new: put("done", new)
             )
 
+    def resize(self, state):
+        shared = state.shared
+
+        def put(pc, new):
+            return new._replace(shared=new.shared._replace(resizer=pc))
+
+        if shared.resizer != "resize":
+            yield from self.notify(
+                state, shared.resizer, put, lambda new: put("resize", new)
+            )
+        elif shared.surplus:
+            fewer = state._replace(shared=shared._replace(surplus=shared.surplus - 1))
+            for worker in {w for w in state.workers if w.due and w.pc != "gone"}:
+                yield put("claim*", replace(fewer, worker, worker._replace(due=False)))
+
     # -------------------------------------------------------------- workers
 
     def work(self, state, me):
@@ -189,6 +209,9 @@ class Model:
 
     def scan(self, state, me, go):
         shared = state.shared
+        if not me.due:
+            yield go("hand over")
+            return
         if me.deque:
             yield go("found", deque=me.deque - 1)
         if (shared.inbox or shared.stash) and not shared.locked:
@@ -278,6 +301,31 @@ class Model:
     def blocked(self, state, me, go):
         return iter(())
 
+    # sp__staff_step_back(): `found` and `chain` as if it had found work
+
+    def hand_over(self, state, me, go):
+        shared = state.shared._replace(inbox=state.shared.inbox + me.deque)
+        if me.searches:
+            was_last = shared.searching == 1
+            shared = shared._replace(searching=shared.searching - 1)
+            has_work = shared.inbox or shared.stash
+            has_work = has_work or any(w.deque for w in without(state, me).workers)
+            wakes = me.deque or (was_last and has_work)
+        else:
+            wakes = me.deque
+        if self.lacks("hands over silently"):
+            wakes = False
+        pc = ("notify", "step back") if wakes else ("step back",)
+        yield go(*pc, shared=shared, deque=0, searches=False, leaves=True)
+
+    def step_back(self, state, me, go):
+        shared = state.shared._replace(awake=state.shared.awake - 1)
+        silent = self.lacks("steps back silently")
+        yield go("dormant" if silent else "over", shared=shared)
+
+    def dormant(self, state, me, go):
+        return iter(())
+
     # --------------------------------------------------------------- asleep
 
     def sleep(self, state, me, go):
@@ -330,7 +378,11 @@ class Model:
 
     def look(self, state, me, go):
         shared = state.shared
-        if self.lacks("no second look"):
+        if me.leaves:
+            yield go("dormant", calm=False)
+        elif not me.due and not self.lacks("parks although not due"):
+            yield go("withdraw", calm=False)
+        elif self.lacks("no second look"):
             yield go("park", calm=False)
         else:
             has_work = shared.inbox or shared.stash
@@ -369,11 +421,14 @@ class Model:
         for submitter in set(state.submitters):
             yield from self.submit(state, submitter)
         yield from self.close(state)
+        yield from self.resize(state)
 
     def is_bad(self, state):
         """Of a state that has no successors."""
         queued = state.shared.inbox + state.shared.stash
         queued += sum(worker.deque + worker.hand for worker in state.workers)
+        if any(w.pc == "park" and not w.due for w in state.workers):
+            return True
         idle = [w for w in state.workers if w.pc in ("park", "gone")]
         if queued and idle:
             return True
@@ -432,6 +487,7 @@ class Case(NamedTuple):
     blocks: bool = False
     batch: int = 1
     peeks: bool = False
+    surplus: int = 0
 
     def start(self):
         return State(
@@ -441,6 +497,7 @@ class Case(NamedTuple):
                 awake=self.workers,
                 children=self.children,
                 closer="close" if self.closes else "done",
+                surplus=self.surplus,
             ),
         )
 
@@ -450,6 +507,7 @@ class Case(NamedTuple):
         words += ["tasks block"] * self.blocks + ["closed"] * self.closes
         words += [f"batches of {self.batch}"] * (self.batch > 1)
         words += ["peeks"] * self.peeks
+        words += [f"{self.surplus} too many"] * (self.surplus > 0)
         return ", ".join(words)
 
 
@@ -467,6 +525,10 @@ CASES = [
     Case(1, 2, 3, closes=True, blocks=True, batch=2),
     Case(2, 1, 2, children=1, blocks=True, peeks=True),
     Case(2, 1, 2, children=1, closes=True, peeks=True),
+    Case(1, 2, 2, surplus=1),
+    Case(1, 1, 2, children=1, surplus=1),
+    Case(1, 1, 2, surplus=1, closes=True),
+    Case(1, 2, 2, blocks=True, batch=2, surplus=1),
 ]
 
 # What is left out, and a small case in which that goes wrong.
@@ -487,6 +549,12 @@ VARIANTS = {
     "moves silently": Case(2, 1, 2, blocks=True),
     # who moves tasks from the inbox to the stash, and takes none, does not notify
     "sorts silently": Case(2, 1, 2, children=1, blocks=True, peeks=True),
+    # a worker that steps back does not notify for what it leaves
+    "hands over silently": Case(1, 1, 2, children=1, surplus=1),
+    # ... does not look whether the pool is over
+    "steps back silently": Case(1, 1, 2, surplus=1, closes=True),
+    # the last look before sleep is not also one at `due`
+    "parks although not due": Case(1, 1, 2, surplus=1),
     # a worker ends when the pool is closed and it sees no task
     "leaves early": Case(1, 2, 2, closes=True, blocks=True, batch=2),
     # does not compare `awake` before and after the look

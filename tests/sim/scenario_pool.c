@@ -69,7 +69,10 @@ static void init_jobs(void)
 
 static sp_status create(uint32_t workers)
 {
-    sp_pool_options options = {.workers = workers, .keepalive_us = 1};
+    sp_pool_options options = {.workers = workers,
+                               .keepalive_us = 1,
+                               .max_workers = workers,
+                               .max_blocked = 1};
     sp_status status = sp_pool_create(&box.pool, &options);
     if (status == SP_OK)
         init_jobs();

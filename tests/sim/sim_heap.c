@@ -71,3 +71,13 @@ bool sp__alloc_fail_at(int64_t n, bool for_good)
     sim->fails_for_good = for_good;
     return true;
 }
+
+void *sp__alloc_sparse(size_t size)
+{
+    return sp__alloc(size);
+}
+
+void sp__free_sparse(void *memory)
+{
+    sp__free(memory);
+}

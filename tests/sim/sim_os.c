@@ -183,3 +183,11 @@ void sp__topology_sort(const char *root, uint32_t *cpus, uint32_t n, bool spread
     (void)n;
     (void)spread;
 }
+
+void sp__os_at_fork(void (*before)(void), void (*in_parent)(void),
+                    void (*in_child)(void))
+{
+    (void)before;
+    (void)in_parent;
+    (void)in_child;
+}

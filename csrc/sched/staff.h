@@ -1,0 +1,81 @@
+/*
+ * staff.h - which workers work: more or fewer at run time, others for those that
+ * block, all anew in the child of a fork.
+ *
+ * A pool has a table of places for workers. Those below `due` work:
+ *
+ *      due = wanted (sp_pool_resize) + blocked (sp_blocking_begin), at most all
+ *
+ * A worker that is not due steps back, between two tasks: it hands over what is in its
+ * deque, and is dormant for a while, for it is often called back soon; then its thread
+ * ends.
+ *
+ *      absent --start--> present --step back--> dormant --end--> left --join--> absent
+ *                           ^-------call----------/
+ *
+ * All this is under a lock, for it is rare. Others read `due` and `places` without.
+ */
+#ifndef SP_SCHED_STAFF_H
+#define SP_SCHED_STAFF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/lock.h"
+#include "base/os.h"
+#include "stealpool.h"
+
+struct sp__worker;
+
+/* Of a worker's place. */
+enum sp__presence {
+    SP__ABSENT,  /* no thread was started, or it was joined */
+    SP__PRESENT, /* its thread runs sp__worker_run() */
+    SP__DORMANT, /* the same, but waits to be called back, for a while */
+    SP__LEFT,    /* its thread ends, or has ended, and is not joined */
+};
+
+struct sp__staff {
+    struct sp__lock lock;
+    uint32_t blocked;  /* workers between sp_blocking_begin() and _end(); locked */
+    uint32_t capacity; /* places; constant */
+    uint32_t most;     /* that sp_pool_resize() may ask for; constant */
+
+    _Atomic(uint32_t) wanted; /* written under the lock */
+    _Atomic(uint32_t) due;    /* likewise; a worker at this place is too many (S6) */
+    _Atomic(uint32_t) places; /* likewise; that ever had a worker: only grows (S7) */
+
+    /* How to start one; constant. */
+    int64_t keepalive_ns;
+    uint32_t pin;
+    uint32_t policy;
+    uint32_t priority;
+    char name[12];
+};
+
+/** Prepare, with options that are valid. */
+void sp__staff_init(sp_pool *pool, const sp_pool_options *options, uint32_t workers);
+
+/**
+ * Start the first `wanted` workers, or as many as the system lets us.
+ * @return SP_OK; SP_ETHREAD: none; SP_EPERM: some, but their policy is not permitted.
+ */
+sp_status sp__staff_start(sp_pool *pool);
+
+/** Worker: is it one too many? */
+static inline bool sp__staff_is_due(const struct sp__staff *staff, uint32_t index)
+{
+    /* seq-cst (S6): a worker's last look before it sleeps. */
+    return index < load_seq_cst(&staff->due);
+}
+
+/** Worker that is one too many: step back. False: its thread is to end. */
+bool sp__staff_step_back(struct sp__worker *worker);
+
+/** The pool was closed: no worker need stay dormant. */
+void sp__staff_dismiss(sp_pool *pool);
+
+/** All workers have ended: join their threads. */
+void sp__staff_join(sp_pool *pool);
+
+#endif /* SP_SCHED_STAFF_H */
