@@ -71,6 +71,10 @@
 extern "C" {
 #endif
 
+#ifdef SP_BUILD_SHARED /* what is declared here is what the shared library exports */
+#pragma GCC visibility push(default)
+#endif
+
 #define SP_VERSION_MAJOR 0
 #define SP_VERSION_MINOR 1
 #define SP_VERSION_PATCH 0
@@ -735,6 +739,10 @@ int sp_parallel_reduce(sp_pool *pool, intptr_t begin, intptr_t end, intptr_t gra
                        size_t size, void *user);
 
 #define SP_REDUCE_PIECES 1024
+
+#ifdef SP_BUILD_SHARED
+#pragma GCC visibility pop
+#endif
 
 #ifdef __cplusplus
 }

@@ -41,6 +41,10 @@
 extern "C" {
 #endif
 
+#ifdef SP_BUILD_SHARED /* what is declared here is what the shared library exports */
+#pragma GCC visibility push(default)
+#endif
+
 /* --------------------------------------------------------- instruction set */
 
 /**
@@ -299,6 +303,10 @@ typedef struct sp_tiling {
  */
 int sp_parallel_tiles(sp_pool *pool, const sp_view *src, const sp_view *dst,
                       const sp_tiling *options, sp_tile_fn body, void *user);
+
+#ifdef SP_BUILD_SHARED
+#pragma GCC visibility pop
+#endif
 
 #ifdef __cplusplus
 }
