@@ -1,5 +1,6 @@
 """What a user's type checker sees: checked by tests/py/test_types.py, never run."""
 
+import asyncio
 import math
 from concurrent.futures import Executor as AnyExecutor
 from typing import assert_type
@@ -7,7 +8,7 @@ from typing import assert_type
 import numpy as np
 import stealpool
 from numpy.typing import NDArray
-from stealpool import Executor, Future, Kernel, as_completed, kernel, wait
+from stealpool import AsyncFuture, Executor, Future, Kernel, as_completed, kernel, wait
 from stealpool.image import gaussian_filter, rgb_to_gray
 from stealpool.kernels import integrate
 
@@ -53,6 +54,26 @@ def with_images(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     gray: NDArray[np.uint8] = rgb_to_gray(image)
     blurred: NDArray[np.uint8] = gaussian_filter(gray, (1.0, 2.0), mode="nearest")
     return blurred
+
+
+async def in_coroutines(executor: Executor, cos: Kernel) -> float:
+    future = executor.asubmit(area, 2.0, height=3.0)
+    assert_type(future, AsyncFuture[float])
+    assert_type(await future, float)
+    assert_type(future.result(), float)
+    executor.asubmit(area, "2")  # type: ignore[arg-type]
+    executor.asubmit(area, 2.0, depth=3.0)  # type: ignore[call-arg]
+    future.add_done_callback(lambda ended: print(ended.result() + 1.0))
+    first, second = await asyncio.gather(future, executor.asubmit(str, 1))
+    assert_type(first, float)
+    assert_type(second, str)
+    assert_type(await asyncio.wait_for(executor.asubmit(area, 1.0), 1.0), float)
+    assert_type(await asyncio.shield(future), float)
+    loop = asyncio.get_running_loop()
+    assert_type(await loop.run_in_executor(executor, area, 1.0), float)
+    async for value in executor.amap(area, [1.0], [2.0], buffersize=1, ordered=False):
+        assert_type(value, float)
+    return float(sum([each async for each in executor.amap(cos, [0.0])]))
 
 
 def any_executor(executor: AnyExecutor) -> float:
