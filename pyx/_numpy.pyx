@@ -4,7 +4,6 @@
 A module of its own, so that stealpool can be imported without NumPy's C API. It is
 imported when the first ufunc is asked for, and reaches the pool through _core.
 
-loop    the inner loops of a ufunc
 call    one call, planned, and its run on a pool
 map     planning: u(a, b)
 core    planning: generalised ufuncs
@@ -17,7 +16,7 @@ from cpython.object cimport PyObject, PyObject_Call
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.ref cimport Py_INCREF
 from libc.math cimport fabs, isfinite
-from libc.stdint cimport int64_t, intptr_t, uint32_t, uintptr_t
+from libc.stdint cimport int64_t, intptr_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -39,7 +38,6 @@ cdef extern from "pythread.h" nogil:
 _import_array()
 _import_umath()
 
-include "_numpy_loop.pxi"
 include "_numpy_call.pxi"
 include "_numpy_map.pxi"
 include "_numpy_core.pxi"

@@ -5,7 +5,7 @@
 cdef double WORTH_SPLITTING_NS = 60_000.0
 
 # What costs less per call than this is measured for want of something better only.
-cdef double WORTH_MEASURING_NS = 10_000.0
+cdef double WORTH_MEASURING_NS = 30_000.0
 
 cdef enum:
     FEWEST = 512        # elements that are worth a look at the clock

@@ -102,19 +102,11 @@ cdef extern from "numpy/arrayobject.h" nogil:
 cdef extern from "numpy/ufuncobject.h" nogil:
     int _import_umath() except -1 with gil
 
-    ctypedef void (*PyUFuncGenericFunction)(
-        char **args, const npy_intp *dimensions, const npy_intp *strides, void *data
-    )
-
     ctypedef struct PyUFuncObject:
         int nin
         int nout
         int nargs
         int identity
-        PyUFuncGenericFunction *functions
-        void **data
-        int ntypes
-        const char *types
         int core_enabled
         int core_num_dim_ix
         int *core_num_dims

@@ -5,8 +5,6 @@ import numpy as np
 
 from .executor import Executor
 
-def loops_of(ufunc: np.ufunc) -> list[tuple[tuple[int, ...], int, int]]: ...
-
 @final
 class Arguments: ...
 

@@ -20,6 +20,7 @@ from .executor import Executor, default_executor
 
 if TYPE_CHECKING:
     from ._numpy import Ufunc
+    from .ufunc import NumpyUfunc
 
 __all__ = ["integrate", "ufunc"]
 
@@ -190,7 +191,7 @@ _integrate.__name__ = _integrate.__qualname__ = "integrate"
 integrate = Builtin(_integrate, _plan_integrate)
 
 
-def ufunc(u: Any) -> Ufunc:
+def ufunc(u: Any) -> Ufunc | NumpyUfunc:
     """Make a ufunc that runs large calls on the pool.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Which loops of which ufuncs may run without the GIL, and how to find one.
+"""Ufuncs on the pool: which of their loops may run without the GIL.
 
 NumPy runs the loops of numbers without the GIL, too. But a loop that fails takes it,
 and leaves an exception for the thread that has called the ufunc; on a native worker,
@@ -12,20 +12,21 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from .executor import Executor, default_executor
 
+_U = TypeVar("_U")
+
 if TYPE_CHECKING:
     from ._numpy import Ufunc
 
-__all__ = ["Loop", "find_loop", "make_ufunc", "why_not"]
+__all__ = ["make_ufunc", "why_not"]
 
-_NUMBERS = "biufcmM"
+_NUMBERS = {np.dtype(character).num for character in "?bBhHiIlLqQefdgFDGmM"}
 
 # Of scipy.special: what allocates, and reports a failure of that as an exception.
 _ALLOCATE = re.compile(r"(pro|obl)_|mathieu_|ellip_harm")
@@ -53,7 +54,7 @@ def why_not(u: Any, dtypes: Sequence[np.dtype[Any]]) -> str | None:
     """
     ufunc = numpy_ufunc(u)
     for dtype in dtypes:
-        if dtype.kind not in _NUMBERS or dtype.num not in _DTYPES:
+        if dtype.num not in _NUMBERS:
             return f"it computes with {dtype}, which is not a number"
     if u is not ufunc:
         return _why_not_numba(u)
@@ -158,9 +159,43 @@ def _executor_of(executor: Executor | None) -> Executor:
     return executor
 
 
-def make_ufunc(u: Any) -> Ufunc:
+class NumpyUfunc:
+    """Stands in for Ufunc with NumPy 1, whose loops cannot be asked for."""
+
+    pool_calls = 0
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+        self.ufunc = numpy_ufunc(function)
+
+    def __repr__(self) -> str:
+        return f"<stealpool ufunc {self.ufunc.__name__}>"
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.function, name)
+        if name in ("reduce", "accumulate", "reduceat", "outer", "at"):
+            return partial(_call_here, found)
+        return found
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return _call_here(self.function, *args, **kwargs)
+
+
+def _call_here(
+    function: Any, *args: Any, executor: Executor | None = None, **kwargs: Any
+) -> Any:
+    _executor_of(executor)
+    return function(*args, **kwargs)
+
+
+def make_ufunc(u: Any) -> Ufunc | NumpyUfunc:
     """See :func:`stealpool.kernels.ufunc`."""
-    from ._numpy import Ufunc
+    try:
+        from ._numpy import Ufunc
+    except ImportError:
+        if isinstance(u, NumpyUfunc):
+            return u
+        return _named(NumpyUfunc(u), u)
 
     if isinstance(u, Ufunc):
         return u
@@ -168,97 +203,12 @@ def make_ufunc(u: Any) -> Ufunc:
     exact = None
     if u is not inner and not u._frozen:
         exact = partial(_has_loop, inner)
-    made = Ufunc(u, inner, _Permit(u), _executor_of, exact)
+    return _named(Ufunc(u, inner, _Permit(u), _executor_of, exact), u)
+
+
+def _named(made: _U, u: Any) -> _U:
     for name in ("__name__", "__doc__", "__qualname__"):
         value = getattr(u, name, None)
         if value is not None:
             setattr(made, name, value)
     return made
-
-
-# ------------------------------------------------------------------------- loops
-
-
-@dataclass(frozen=True)
-class Loop:
-    """An inner loop of a ufunc: ``void (char **, npy_intp *, npy_intp *, void *)``.
-
-    Attributes
-    ----------
-    ufunc : numpy.ufunc
-        Keeps the loop's code alive.
-    address, data : int
-        The function, and its last argument.
-    dtypes : tuple of numpy.dtype
-        Of the operands, the inputs first.
-    core : str or None
-        Signature of a gufunc, such as ``"(n),(n)->()"``.
-    refusal : str or None
-        Why the loop may not run without the GIL; None if it may.
-    """
-
-    ufunc: np.ufunc
-    address: int
-    data: int
-    dtypes: tuple[np.dtype[Any], ...]
-    core: str | None
-    refusal: str | None
-
-    @property
-    def nin(self) -> int:
-        return self.ufunc.nin
-
-    @property
-    def nout(self) -> int:
-        return self.ufunc.nout
-
-
-def find_loop(u: Any, dtypes: Sequence[Any] | None = None) -> Loop:
-    """Find the loop of a ufunc for exactly these dtypes.
-
-    Parameters
-    ----------
-    u : numpy.ufunc or a ufunc of numba's
-    dtypes : sequence of dtype, optional
-        Of the inputs, or of the inputs and the outputs. By default those of the only
-        loop, or else float64 for all inputs.
-
-    Returns
-    -------
-    Loop
-
-    Raises
-    ------
-    TypeError
-        If `u` is no ufunc, or has no such loop; the message lists those it has.
-    """
-    from . import _numpy
-
-    ufunc = numpy_ufunc(u)
-    found = [
-        (tuple(_DTYPES[number] for number in types), address, data)
-        for types, address, data in _numpy.loops_of(ufunc)
-        if address and all(number in _DTYPES for number in types)
-    ]
-    wanted: tuple[np.dtype[Any], ...]
-    if dtypes is not None:
-        wanted = tuple(map(np.dtype, dtypes))
-    elif len(found) == 1:
-        wanted = found[0][0]
-    else:
-        wanted = (np.dtype(np.float64),) * ufunc.nin
-    for each, address, data in found:
-        if each[: len(wanted)] == wanted and len(wanted) in (ufunc.nin, ufunc.nargs):
-            refusal = why_not(u, each)
-            return Loop(ufunc, address, data, each, ufunc.signature, refusal)
-    raise TypeError(
-        f"ufunc {ufunc.__name__!r} has no loop for "
-        f"{', '.join(map(str, wanted))}; it has {', '.join(ufunc.types) or 'none'} "
-        "(see numpy.ufunc.types)"
-    )
-
-
-_DTYPES: dict[int, np.dtype[Any]] = {
-    np.dtype(character).num: np.dtype(character)
-    for character in "?bBhHiIlLqQefdgFDGmMO"
-}

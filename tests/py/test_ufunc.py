@@ -2,14 +2,17 @@
 
 import os
 import signal
+import sys
 import threading
 import warnings
 
 import numpy as np
 import pytest
 from stealpool import kernels
+from stealpool.ufunc import why_not
 
 LARGE = 300_000
+F8 = np.dtype("f8")
 
 
 def eager(u):
@@ -88,6 +91,61 @@ def test_numpy_refuses_in_its_own_words():
         out = np.ones(3000)
         out.flags.writeable = False
         ours(out, 1, out=out)
+
+
+# ------------------------------------------------------------- what may leave the GIL
+
+
+@pytest.mark.parametrize(
+    ("ufunc", "dtypes"),
+    [
+        (np.add, "OOO"),
+        (np.frompyfunc(abs, 1, 1), "OO"),
+        (np.power, "lll"),
+    ],
+)
+def test_loops_that_may_raise_are_refused(ufunc, dtypes):
+    assert why_not(ufunc, [np.dtype(c) for c in dtypes])
+
+
+def test_errors_that_scipy_is_told_to_raise_keep_its_loops_on_the_caller():
+    special = pytest.importorskip("scipy.special")
+    assert why_not(special.gamma, [F8, F8]) is None
+    with special.errstate(all="raise"):
+        assert "errstate" in why_not(special.gamma, [F8, F8])
+
+
+def test_numba_functions_that_raise_are_told_from_those_that_do_not():
+    numba = pytest.importorskip("numba")
+
+    @numba.vectorize(["float64(float64)"])
+    def quiet(x):
+        return x * x
+
+    @numba.vectorize(["float64(float64)"])
+    def loud(x):
+        if x < 0:
+            raise ValueError("negative")
+        return x
+
+    @numba.guvectorize(["void(float64[:], float64[:])"], "(n)->()")
+    def first(x, result):
+        result[0] = x[0]
+
+    assert why_not(quiet, [F8, F8]) is None
+    assert "may raise an exception" in why_not(loud, [F8, F8])
+    assert why_not(first, [F8, F8]) is None
+
+
+def test_with_numpy_1_all_is_left_to_numpy(monkeypatch, make_executor):
+    monkeypatch.setitem(sys.modules, "stealpool._numpy", None)  # cannot be imported
+    add = kernels.ufunc(np.add)
+    assert add(np.ones(LARGE), 1, executor=make_executor(1))[0] == 2
+    assert add.reduce(np.ones((2, LARGE)), axis=0)[0] == 2
+    assert (add.pool_calls, add.nin, add.__name__) == (0, 2, "add")
+    assert kernels.ufunc(add) is add
+    with pytest.raises(TypeError, match="executor must be"):
+        add(1, 2, executor=3)
 
 
 # ------------------------------------------------------------------ floating point
