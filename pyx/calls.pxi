@@ -34,8 +34,8 @@ cdef class CallQueue:
         Py_INCREF(future)  # dropped by who takes the call out
         return sp_lane_put(&self.lane, sp_cell_call(cell), <uint32_t>(1 - priority))
 
-    cdef object take_any(self):
-        """Some future, taken out; None if there is none."""
+    def take_any(self):
+        """The next future, which becomes the caller's; None if there is none."""
         cdef sp_call *call = sp_lane_take_any(&self.lane)
         if call == NULL:
             return None
@@ -50,15 +50,6 @@ cdef class CallQueue:
         if sp_lane_remove(&self.lane, sp_cell_call(cell)):
             Py_DECREF(future)  # taken in put()
         return 0
-
-    def take_all(self):
-        """The futures that no thread has taken, which become the caller's."""
-        cdef list futures = []
-        while self.lane.queued:
-            future = self.take_any()
-            if future is not None:
-                futures.append(future)
-        return futures
 
     def thread_failed(self):
         """The thread that put() asked for could not be started."""

@@ -103,13 +103,13 @@ class Lane:
 
     def cancel_queued(self) -> None:
         """Cancel all callables that have not begun."""
-        for future in self.queue.take_all():
+        while (future := self.queue.take_any()) is not None:
             future.cancel()
 
     def fail_if_broken(self) -> None:
         """End what was queued while the lane broke."""
         if self.broken:
-            for future in self.queue.take_all():
+            while (future := self.queue.take_any()) is not None:
                 _core.fail_callable(future, BrokenThreadPool(self.broken))
 
     def join(self, timeout: float | None = None) -> None:

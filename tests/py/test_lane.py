@@ -2,6 +2,7 @@
 
 import contextvars
 import ctypes
+import gc
 import logging
 import sys
 import threading
@@ -489,3 +490,108 @@ def test_debug_mode_is_of_the_interpreter_or_the_environment(
     program = "import stealpool; print(stealpool._core.set_debugging(False))"
     assert run_python(program, options=options, env=variables).stdout == "True\n"
     assert run_python(program, env={"STEALPOOL_DEBUG": "0"}).stdout == "False\n"
+
+
+# ------------------------------------------------------------------- nothing is left
+
+
+class Ways:
+    """What may become of a callable, each as a method."""
+
+    def __init__(self, executor):
+        self.executor = executor
+
+    def run(self, f, x):
+        return self.executor.submit(f, x, y=x).result(60)
+
+    def raised(self, f, x):
+        return self.executor.submit(f, x, 1, 2).exception(60)
+
+    def cancelled(self, f, x):
+        gate = threading.Event()
+        self.executor.submit(gate.wait, 60)
+        futures = [self.executor.submit(f, x) for _ in range(3)]
+        futures[1].cancel()
+        gate.set()
+        stealpool.wait(futures)
+
+    def dropped(self, f, x):
+        self.executor.submit(f, x)
+        self.executor.submit(f, x).add_done_callback(lambda future: future.result())
+        self.executor.submit(id, x).result(60)
+
+    def awaited_inside(self, f, x):
+        self.executor.submit(lambda: self.executor.submit(f, x).result(60)).result(60)
+
+    def mapped(self, f, x):
+        list(self.executor.map(f, [x] * 10, chunksize="auto"))
+        list(self.executor.map(f, [x] * 10, [x] * 9, chunksize=4, ordered=False))
+        results = self.executor.map(f, [x] * 10, chunksize=2, buffersize=2)
+        next(results)
+        results.close()
+
+
+@pytest.mark.parametrize("way", [name for name in vars(Ways) if name[0] != "_"])
+def test_callables_leave_no_reference_behind(make_executor, until, way):
+    executor = make_executor(1)
+
+    def f(x, y=None):
+        return x
+
+    thing = object()
+    variable.set(thing)
+    do = getattr(Ways(executor), way)
+
+    def counts():
+        until(executor._lane.queue.idle_threads)
+        gc.collect()
+        return sys.getrefcount(f), sys.getrefcount(thing)
+
+    for _ in range(3):
+        do(f, thing)
+    before = counts()
+    for _ in range(50):
+        do(f, thing)
+    # Without a GIL, some references wait for the thread that made them.
+    most = 0 if has_gil else 10
+    until(lambda: max(n - m for n, m in zip(counts(), before, strict=True)) <= most)
+    variable.set(None)
+    assert executor.stats()["unfinished"] == 0
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_callables_submitted_from_everywhere_run_once(make_executor, threads, until):
+    """Threads, callables and callbacks submit; some are cancelled; each ends once."""
+    executor = make_executor(threads)
+    ran, cancelled, lock = [], [], threading.Lock()
+
+    def leaf(key):
+        ran.append(key)
+
+    def branch(key):
+        inner = [executor.submit(leaf, (key, i)) for i in range(3)]
+        inner[0].add_done_callback(lambda _: executor.submit(leaf, (key, 3)))
+        if inner[1].cancel():
+            cancelled.append((key, 1))
+        return inner[2].result(60)
+
+    def submit(first):
+        futures = [executor.submit(branch, first + i) for i in range(200)]
+        for i, future in enumerate(futures):
+            if i % 7 == 0 and future.cancel():
+                with lock:
+                    cancelled.extend((first + i, j) for j in range(4))
+        stealpool.wait(futures)
+
+    submitters = [threading.Thread(target=submit, args=(1000 * i,)) for i in range(3)]
+    for thread in submitters:
+        thread.start()
+    for thread in submitters:
+        thread.join()
+    keys = {(1000 * i + j, k) for i in range(3) for j in range(200) for k in range(4)}
+    until(lambda: len(ran) + len(cancelled) >= len(keys))
+    executor.shutdown()
+    assert len(ran) == len(set(ran))
+    assert set(ran) | set(cancelled) == keys
+    assert not set(ran) & set(cancelled)
+    assert executor.stats()["unfinished"] == 0
