@@ -186,8 +186,8 @@ typedef enum sp_shutdown_mode {
 sp_status sp_pool_shutdown(sp_pool *pool, sp_shutdown_mode mode);
 
 /**
- * Like sp_pool_shutdown(), but does not wait for the workers: they stop on
- * their own. A later sp_pool_shutdown() or sp_pool_free() waits for them.
+ * Like sp_pool_shutdown(), but does not wait for the workers, so that a worker may call
+ * it, too: they stop on their own. A later sp_pool_shutdown() or sp_pool_free() waits for them.
  */
 void sp_pool_close(sp_pool *pool, sp_shutdown_mode mode);
 
