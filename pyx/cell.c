@@ -9,9 +9,6 @@
 #include "sched/pool.h"
 #include "sched/task.h"
 
-/* A waiter that spins holds the GIL, and may not keep others waiting for long. */
-#define SPIN_NS 20000
-
 /* ------------------------------------------------------------------ making */
 
 static void free_cell(sp_task *task)
@@ -123,11 +120,11 @@ bool sp_cell_was_cancelled(const struct sp_cell *cell)
 
 /* ----------------------------------------------------------------- waiting */
 
-bool sp_cell_spin(struct sp_cell *cell, const sp_pool *pool)
+bool sp_cell_spin(struct sp_cell *cell, const sp_pool *pool, int64_t spin_ns)
 {
     if (!sp__pool_is_elsewhere(pool))
         return false;
-    int64_t until = sp__os_now_ns() + SPIN_NS;
+    int64_t until = sp__os_now_ns() + spin_ns;
     do {
         if (sp_task_phase(&cell->task) >= SP_DONE)
             return true;

@@ -120,9 +120,9 @@ void sp_cell_finish(struct sp_cell *cell);
 sp_status sp_cells_wait(struct sp_cell *const *cells, size_t n, int64_t timeout_ns);
 
 /**
- * Look at the task for a moment, if a worker of `pool`, which runs it, is on
+ * Look at the task for `spin_ns`, if a worker of `pool`, which runs it, is on
  * another CPU. True when it has ended.
  */
-bool sp_cell_spin(struct sp_cell *cell, const sp_pool *pool);
+bool sp_cell_spin(struct sp_cell *cell, const sp_pool *pool, int64_t spin_ns);
 
 #endif /* SP_PYX_CELL_H */

@@ -191,7 +191,7 @@ cdef class Inbox:
         cell = borrow(future)
         if cell == NULL:
             return True
-        has_ended = is_native(cell) and sp_cell_spin(cell, future.home.pool.pool)
+        has_ended = is_native(cell) and spin(cell, future.home)
         sp_task_unref(&cell.task)
         self.misses = 0 if has_ended else min(self.misses + 1, 8)
         self.skip = (1 << self.misses) - 1

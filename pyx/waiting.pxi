@@ -17,6 +17,24 @@ cdef int64_t ns_of(object timeout) except? -2:
 
 cdef bint may_spin = True  # False with one CPU: what we wait for needs it
 
+# How long a waiter looks at the task before it gives the GIL away: long enough for a
+# worker that is awake; and when getting the GIL back was dear, because another thread
+# runs Python code, a tenth of that, which is what waiting in vain may cost.
+cdef int64_t SPIN_NS = 20000
+cdef int64_t MOST_SPIN_NS = 500000
+cdef int64_t spin_ns = SPIN_NS
+
+
+cdef bint spin(sp_cell *cell, Home home):
+    """Look at the task for a while, with the GIL in hand. True when it has ended."""
+    return sp_cell_spin(cell, home.pool.pool, spin_ns)
+
+
+cdef void learn_from_wait(int64_t price_ns) noexcept:
+    """Getting the GIL back has taken this long."""
+    global spin_ns
+    spin_ns = min(max(price_ns // 10, SPIN_NS), MOST_SPIN_NS)
+
 
 cdef int await_end(FutureBase future, object timeout) except -1:
     """Wait until the future is ready, or raise TimeoutError."""
@@ -31,9 +49,7 @@ cdef int await_end(FutureBase future, object timeout) except -1:
                 if left_ns != 0:
                     run_if_on_lane(future, cell)
             elif may_spin and left_ns != 0:
-                # With the GIL in hand: getting it back next to a busy Python thread
-                # takes a whole switch interval.
-                sp_cell_spin(cell, future.home.pool.pool)
+                spin(cell, future.home)
         if is_debugging and left_ns < 0:
             is_noted = note_wait((future,), True)
         if wait_cells(&cell, 1, left_ns, future.home) == SP_ETIMEDOUT:
@@ -57,7 +73,7 @@ cdef sp_status wait_cells(
     go unnoticed, as in CPython's own locks. Sleeping in slices would close that gap,
     but a timer costs a quarter of a round trip.
     """
-    cdef int64_t deadline_ns = 0
+    cdef int64_t deadline_ns = 0, woken_ns
     cdef sp_status status = SP_OK
     cdef CallQueue lane = None
     cdef size_t i
@@ -78,6 +94,8 @@ cdef sp_status wait_cells(
             if lane is not None:
                 sp_lane_spin(&lane.lane, &cells[i - 1].task)
             status = sp_cells_wait(cells, n, left_ns)
+            woken_ns = sp__os_now_ns()
+        learn_from_wait(sp__os_now_ns() - woken_ns)
         sp_home_count_attach(home.home)
         if status != SP_EINTR:
             return status if status == SP_ETIMEDOUT else SP_OK
@@ -145,7 +163,7 @@ def wait_all(set futures, timeout):
         if n:
             run_those_on_lane(cells, n, left_ns)
             if may_spin and left_ns != 0 and is_native(cells[n - 1]):
-                sp_cell_spin(cells[n - 1], future.home.pool.pool)
+                spin(cells[n - 1], future.home)
             if is_debugging and left_ns < 0:
                 is_noted = note_wait(futures, True)
             status = wait_cells(cells, n, left_ns, future.home)
