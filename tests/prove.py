@@ -107,12 +107,11 @@ def details(name, text):
     if name.startswith("orders"):
         yield "## Orders that no scenario needs"
         yield (
-            "Weakened by one step, these were not noticed. Each has its reason in the "
-            "comment at the access, and its pair in `csrc/sched/README.md`; mostly a "
-            "neighbour gives the same order on the way that the scenarios take."
+            "Weakened by one step, these were not noticed. Here is why they stay; what "
+            "they are for is in the comment at each and in `csrc/sched/README.md`."
         )
-        lines = re.findall(r"^survived +(.*)$", text, re.M)
-        yield "\n".join(f"- `{line}`" for line in lines) or "None."
+        lines = re.findall(r"^survived +(.*)\n +(.*)$", text, re.M)
+        yield "\n".join(f"- `{where}`: {why}" for where, why in lines) or "None."
     if name.startswith("coverage"):
         yield "## Lines and branches that no test reaches"
         left = text.partition("Not reached:\n")[2]

@@ -78,6 +78,8 @@ static void submit(void *arg)
 SCENARIO(no_wake_up_is_lost, .share = 120)
 {
     CHECK_EQ(sp__idle_init(&box.idle, WORKERS), SP_OK);
+    if (sim_choose(2))
+        box.idle.max_searching = 1; /* as with more workers */
     unsigned threads[WORKERS + 1];
     for (uint32_t i = 0; i < WORKERS; i++)
         threads[i] = sim_spawn(worker, (void *)(uintptr_t)i);

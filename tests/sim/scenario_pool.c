@@ -264,9 +264,12 @@ SCENARIO(shutdown_abandons, .share = 30)
     sp_pool_free(box.pool);
 }
 
+/* Whoever has shut down sees what the tasks did, be it another who joins the threads. */
 static void shut_down(void *mode)
 {
     sp_pool_shutdown(box.pool, (sp_shutdown_mode)(uintptr_t)mode);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(box.jobs[i].result, box.statuses[i] == SP_OK ? 42 : 0);
 }
 
 static void close_pool(sp_task *task)
