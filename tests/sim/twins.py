@@ -209,8 +209,8 @@ TWINS = [
     Twin(
         "the bell rings only for a sleeper",
         "sched/completion.c",
-        "    if (!ticket_of(newest) && ring)",
-        "    if ((newest & SLEEPER) && ring)",
+        "    if (!ticket_of(push(queue, ticket)) && ring)",
+        "    if ((push(queue, ticket) & SLEEPER) && ring)",
     ),
     Twin(
         "a ticket is pushed relaxed",
@@ -255,8 +255,8 @@ TWINS = [
     Twin(
         "a worker sleeps without a last look",
         "sched/worker.c",
-        "    if (!sp__pool_has_work(pool) || !sp__idle_withdraw",
-        "    if (true || !sp__idle_withdraw",
+        "        sp__pool_has_work(pool) || !sp__staff_is_due",
+        "        !sp__staff_is_due",
     ),
     Twin(
         "a claimed sleeper does not wait for its waker",
@@ -298,8 +298,8 @@ TWINS = [
     Twin(
         "who closes the pool wakes nobody",
         "sched/pool.c",
-        "    }\n    sp__idle_notify_all(&pool->idle);",
-        "    }",
+        "    sp__staff_dismiss(pool);\n    sp__idle_notify_all(&pool->idle);",
+        "    sp__staff_dismiss(pool);",
     ),
     Twin(
         "who ends the pool wakes nobody",
@@ -313,17 +313,56 @@ TWINS = [
         "        sp__os_wake_all(&pool->running);",
         "        sp__os_pause();",
     ),
+    # ------------------------------------------------------------------- staff
     Twin(
         "two threads join the workers",
-        "sched/pool.c",
-        "    if (fetch_or_acq_rel(&pool->joined, 1u) == 0)",
-        "    if (fetch_or_acq_rel(&pool->joined, 1u) < 2)",
+        "sched/staff.c",
+        "        worker->presence = SP__ABSENT;\n    }",
+        "    }",
     ),
     Twin(
         "workers that did not start are waited for",
-        "sched/pool.c",
-        "    fetch_sub_acq_rel(&pool->running, wanted - started);",
-        "    load_acquire(&pool->running);",
+        "sched/staff.c",
+        "        if (fetch_sub_acq_rel(&pool->running, 1u) == 1)",
+        "        if (load_acquire(&pool->running) == 1)",
+    ),
+    Twin(
+        "a worker that did not start counts as awake",
+        "sched/staff.c",
+        "        sp__pool_worker_sleeps(pool);\n        if (fetch_sub",
+        "        if (fetch_sub",
+    ),
+    Twin(
+        "a worker that goes keeps its tasks",
+        "sched/staff.c",
+        "    sp__worker_hand_over(worker);",
+        "    (void)sp__worker_hand_over;",
+    ),
+    Twin(
+        "nobody stands in for a blocked worker",
+        "sched/staff.c",
+        "    staff->blocked++;",
+        "    (void)staff->blocked;",
+    ),
+    # ------------------------------------------------------------------ frames
+    Twin(
+        "a stolen frame's end is not rung for",
+        "sched/frame.c",
+        "    ring(&thief->frames);",
+        "    (void)ring;",
+    ),
+    Twin(
+        "an owner takes a shown frame back without asking",
+        "sched/frame.c",
+        "        if (!cas_weak_relaxed(&frames->shown, &shown, "
+        "with_split(shown, split)))\n            continue;",
+        "        store_relaxed(&frames->shown, with_split(shown, split));",
+    ),
+    Twin(
+        "a thief looks at the slot after its end",
+        "sched/frame.c",
+        "    store_seq_cst(&slot->state, DONE);",
+        "    store_seq_cst(&slot->state, DONE);\n    slot->code = code;",
     ),
     Twin(
         "a refused task keeps the pool's reference",
@@ -334,8 +373,8 @@ TWINS = [
     Twin(
         "without threads the pool's memory is kept",
         "sched/pool.c",
-        "        goto destroy_idle;",
-        "        return status;",
+        "        sp_pool_free(pool);\n    return status;",
+        "        (void)status;\n    return status;",
     ),
     # ------------------------------------------------------------------- loops
     Twin(
