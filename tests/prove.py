@@ -1,7 +1,7 @@
 """The long tier: everything that shows that the scheduler is right, and a page of it.
 
     spin prove                               some hours
-    spin prove --schedules 1e6 --soak 1      all of it in some ten minutes
+    spin prove --quick                       all of it in some twenty minutes
     spin prove --only coverage               one step; the others stay as they were
 
 Each step is a command; what it printed last is its result, kept in build-c/proof.json.
@@ -65,9 +65,10 @@ def steps(args):
     """Name, command, environment, and the lines of its output that are kept."""
     python = sys.executable
     coverage = "build-coverage"
+    bound = 3 if args.quick else 5
     yield (
-        "litmus tests, every schedule with up to 5 preemptions",
-        f"{SIM} --litmus --search 5 --stale 5 --schedules 100000000",
+        "litmus tests, every schedule within a bound",
+        f"{SIM} --litmus --search {bound} --stale {bound} --schedules 100000000",
         {},
     )
     yield (
@@ -76,7 +77,9 @@ def steps(args):
         {},
     )
     yield "planted errors", f"{python} tests/sim/twins.py build-c", {}
-    yield "orders one step weaker", f"{python} tests/sim/mutants.py {SIM}", {}
+    rounds = "--rounds 1 " if args.quick else ""
+    mutants = f"{python} tests/sim/mutants.py {rounds}{SIM}"
+    yield "orders one step weaker", mutants, {}
     for build in ("c", "tsan", "posix"):
         factor = args.soak if build == "c" else max(args.soak / 20, 0.1)
         yield (
@@ -108,7 +111,8 @@ def details(name, text):
         yield "## Orders that no scenario needs"
         yield (
             "Weakened by one step, these were not noticed. Here is why they stay; what "
-            "they are for is in the comment at each and in `csrc/sched/README.md`."
+            "they are for is in the comment at each and in `csrc/sched/README.md`. Open: "
+            "the proof there needs it, and no scenario shows it yet."
         )
         lines = re.findall(r"^survived +(.*)\n +(.*)$", text, re.M)
         yield "\n".join(f"- `{where}`: {why}" for where, why in lines) or "None."
@@ -127,14 +131,15 @@ def output(command):
     return run(command)[1].strip()
 
 
-def write_page(results):
+def write_page(results, names):
     page = HEAD.format(
         compiler=output("cc --version").splitlines()[0],
         cpus=len(os.sched_getaffinity(0)),
         machine=platform.machine(),
     )
     below = []
-    for name, (ok, text, seconds, when) in results.items():
+    for name in [name for name in names if name in results]:
+        ok, text, seconds, when = results[name]
         page += f"| {name} | {summary(name, ok, text)} | {seconds:.0f} s | {when} |\n"
         below += details(name, text)
     PAGE.write_text("\n\n".join([page.rstrip("\n"), *below]) + "\n")
@@ -145,8 +150,11 @@ def main():
     parser.add_argument("--schedules", type=float, default=1e8)
     parser.add_argument("--base", type=int, default=time.time_ns() // 10**9)
     parser.add_argument("--soak", type=float, default=1000.0)
+    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", default="", help="steps with this in their name")
     args = parser.parse_args()
+    if args.quick:
+        args.schedules, args.soak = 1e6, 1.0
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     commit = output("git rev-parse --short HEAD")
     failed = False
@@ -158,7 +166,7 @@ def main():
         when = datetime.now(UTC).strftime("%Y-%m-%d") + f", {commit}"
         results[name] = ok, text, seconds, when
         RESULTS.write_text(json.dumps(results))
-    write_page(results)
+    write_page(results, [step[0] for step in steps(args)])
     return failed
 
 
