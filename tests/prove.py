@@ -111,8 +111,8 @@ def details(name, text):
         yield "## Orders that no scenario needs"
         yield (
             "Weakened by one step, these were not noticed. Here is why they stay; what "
-            "they are for is in the comment at each and in `csrc/sched/README.md`. Open: "
-            "the proof there needs it, and no scenario shows it yet."
+            "they are for is in the comment at each and in `csrc/sched/README.md`. "
+            "Open: the proof there needs it, and no scenario shows it yet."
         )
         lines = re.findall(r"^survived +(.*)\n +(.*)$", text, re.M)
         yield "\n".join(f"- `{where}`: {why}" for where, why in lines) or "None."

@@ -161,7 +161,7 @@ struct simulation {
     unsigned char *first_tls;
     unsigned char *first_data;
     unsigned char *is_counter; /* of each 8 bytes of `data` */
-    uint32_t n_counters; /* in coverage builds: what is not put back, ascending */
+    uint32_t n_counters;       /* in coverage builds: what is not put back, ascending */
     struct {
         uintptr_t begin;
         uintptr_t end;
