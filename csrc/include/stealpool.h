@@ -204,7 +204,7 @@ uint32_t sp_pool_workers(const sp_pool *pool);
 /**
  * Have `workers` workers from now on; 0 = sp_usable_cpus(). From any thread, at any time;
  * tasks go on. Added ones are there on return. Those that are too many go when they have
- * ended what they run; what they had queued goes to the others.
+ * ended what they run, or are about to take; what they had queued goes to the others.
  *
  * @return SP_OK; SP_EINVAL for more than sp_pool_options.max_workers; SP_ECLOSED;
  *         SP_ETHREAD or SP_EPERM when the system refused to add all of them: the pool

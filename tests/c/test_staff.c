@@ -82,6 +82,23 @@ static void added_workers_work(void)
     sp_pool_free(pool);
 }
 
+static uint32_t count_present(sp_pool *pool)
+{
+    uint32_t n = 0;
+    sp__lock_take(&pool->staff.lock);
+    for (uint32_t i = 0; i < load_relaxed(&pool->staff.places); i++)
+        n += pool->workers[i].presence == SP__PRESENT;
+    sp__lock_give(&pool->staff.lock);
+    return n;
+}
+
+/* One that was about to take a task may take it, and notices after that. */
+static void await_step_back(sp_pool *pool, uint32_t n)
+{
+    while (count_present(pool) > n)
+        sp__os_yield();
+}
+
 static void no_more_than_are_wanted_work(void)
 {
     sp_pool *pool = new_pool(8, 0);
@@ -90,6 +107,7 @@ static void no_more_than_are_wanted_work(void)
     for (uint32_t n = 8; n >= 1; n--) {
         CHECK_EQ(sp_pool_resize(pool, n), SP_OK);
         CHECK_EQ(sp_pool_workers(pool), n);
+        await_step_back(pool, n);
         gather(&crowd, pool, 8, false);
         await(&crowd.arrived, n);
         CHECK_EQ(load_seq_cst(&crowd.arrived), n);
