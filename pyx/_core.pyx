@@ -93,6 +93,9 @@ cdef extern from "base/os.h" nogil:
     int64_t sp__os_now_ns()
     uint32_t sp__os_affinity_cpus()
 
+cdef extern from "sched/pool.h" nogil:
+    sp_status sp__pool_wait(sp_pool *pool, int64_t timeout_ns)
+
 cdef extern from "Python.h":
     void PyErr_SetObject(object type, object value)
     void PyErr_WriteUnraisable(object where)
