@@ -542,6 +542,10 @@ def mark_stale():
     drainer = None
     alarm_ns = SP_BELL_NO_ALARM
     timed.clear()
+    # What they hold is the parent's to announce; and they may look as if somebody had
+    # been told of it already.
+    memset(&bell, 0, sizeof(bell))
+    open_queues()
     for home in list(homes):
         (<Home>home).home.is_stale = True
     for token in list(tokens):
