@@ -32,7 +32,7 @@ cdef class Members:
 cdef bint ended_well(FutureBase future) except -1:
     """The call has ended, and the group has nothing to say about it."""
     peek(future)
-    return future.is_ready and not future.is_error
+    return sp_latch_is_set(&future.ready) and not future.is_error
 
 
 cdef class ExecutorBase:
@@ -133,7 +133,8 @@ cdef class ExecutorBase:
         return is_on_lane_of(self._home)
 
     cdef int check_open(self) except -1:
-        self.check_not_closed()
+        with cython.critical_section(self):
+            self.check_not_closed()
         if self.home is None or self.home.home.is_stale:
             if self._is_stale:
                 self._reopen_after_fork()

@@ -9,7 +9,6 @@ PRELUDE = """
 import concurrent.futures as cf
 import atexit, ctypes, gc, math, os, signal, sys, threading, time
 import stealpool
-from stealpool.kernels import integrate
 
 libc = ctypes.CDLL(None)
 

@@ -9,6 +9,7 @@ ABANDONED = "stealpool: 1 calls go on after they were asked to stop at exit"
 def test_control_c_at_exit_stops_a_kernel_that_asks(program, size):
     done = program(
         f"""
+        from stealpool.kernels import integrate
         executor = stealpool.Executor({size})
         future = executor.submit(integrate, math.cos, 0, 1, n_iter=10**14)
         until(future.running)
@@ -163,6 +164,7 @@ def test_split_loop_in_a_daemon_thread_does_not_keep_the_process(program):
     done = program(
         """
         stealpool.process.set_exit_timeout(0)
+        from stealpool.kernels import integrate
         begun = threading.Event()
 
         def loop():

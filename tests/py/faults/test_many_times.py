@@ -74,6 +74,7 @@ STATES = {
     """,
     "never-ending loop": """
         stealpool.process.set_exit_timeout(0)
+        from stealpool.kernels import integrate
         until(executor.submit(integrate, math.cos, 0, 1, n_iter=10**14).running)
     """,
     "ctrl-c": """

@@ -2,7 +2,7 @@
 
 Hypothesis makes the schedules. An accepted call ran once or was cancelled, never both,
 never neither; its Future has its own result; each of its callbacks was called once.
-STRESS multiplies the schedules: 250 make a million rounds, as a release does.
+STRESS multiplies the schedules: 300 make a million rounds, as a release does.
 """
 
 import collections
@@ -37,7 +37,9 @@ rounds = st.one_of(
 )
 shutdowns = st.tuples(st.just("shut_down"), st.booleans(), st.booleans())
 threads_of_rounds = st.lists(
-    st.lists(st.one_of(rounds, rounds, rounds, rounds, shutdowns), max_size=40),
+    st.lists(
+        st.one_of(rounds, rounds, rounds, rounds, shutdowns), min_size=8, max_size=40
+    ),
     min_size=2,
     max_size=5,
 )
