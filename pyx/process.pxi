@@ -100,7 +100,7 @@ def abandon_pools():
     cdef Pool pool
     cdef uint32_t unfinished = 0
     for home in list(homes):
-        unfinished += (<Home>home).unfinished()
+        unfinished += sp_group_unfinished(&(<Home>home).home.group)
     for grave in list(graveyard):
         unfinished += sp_group_unfinished(&(<Grave>grave).home.group)
     for pool in all_pools():
