@@ -477,6 +477,7 @@ cdef bint await_group(sp_home *home, int64_t left_ns) except -1:
     if home.is_stale or sp_group_unfinished(&home.group) == 0:
         return True
     while left_ns != 0:
+        PyErr_CheckSignals()  # those that came while we waited for the GIL
         with nogil:
             status = sp_group_wait(&home.group, left_ns)
         sp_home_count_attach(home)

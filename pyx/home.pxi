@@ -42,11 +42,11 @@ cdef class Pool:
             raise RuntimeError("a pool cannot be shut down by one of its own workers")
         sp_pool_close(self.pool, SP_DRAIN)
         while status != SP_OK:
+            PyErr_CheckSignals()
             with nogil:
                 status = sp__pool_wait(self.pool, left_ns)
             if status == SP_ETIMEDOUT:
                 return False
-            PyErr_CheckSignals()
             if left_ns > 0:
                 left_ns = max(deadline_ns - now_ns(), 1)
         with nogil:

@@ -83,11 +83,11 @@ def _end_work() -> None:
     """Before the interpreter waits for the program's own threads."""
     executor._interpreter_exits = True
     executors = list(executor._executors)
-    for each in executors:
-        if each._shutdown_reason is None:
-            each._close(executor._AT_EXIT)
-    lane.close_all()
     try:
+        for each in executors:
+            if each._shutdown_reason is None:
+                each._close(executor._AT_EXIT)
+        lane.close_all()
         is_over = _await_work(_exit_timeout)
     except BaseException:  # Ctrl-C, or what another signal's handler raises
         _stop_work(executors)

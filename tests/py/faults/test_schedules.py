@@ -33,7 +33,6 @@ rounds = st.one_of(
     st.tuples(st.just("wait"), indices, timeouts, st.sampled_from(["FIRST", "ALL"])),
     st.tuples(st.just("wait_as_standard"), indices, timeouts),
     st.tuples(st.just("as_completed"), indices, timeouts, st.booleans()),
-    st.tuples(st.just("forget"), indices),
 )
 shutdowns = st.tuples(st.just("shut_down"), st.booleans(), st.booleans())
 threads_of_rounds = st.lists(
@@ -61,7 +60,7 @@ class Books:
     def __init__(self, executor, mark):
         self.executor, self.mark = executor, mark
         self.slots = array("q", [0]) * SLOTS
-        self.numbers = iter(range(SLOTS))
+        self.numbers, self.lock = iter(range(SLOTS)), threading.Lock()
         self.called = []  # numbers of callables; append() is atomic
         self.accepted = []  # (number, future); likewise
         self.asked = []  # (future, token) of each callback that was added
@@ -76,8 +75,12 @@ class Books:
         self.called.append(number)
         return number
 
+    def number(self):
+        with self.lock:  # no iterator is safe without a GIL
+            return next(self.numbers)
+
     def submit(self, is_native):
-        number = next(self.numbers)
+        number = self.number()
         if is_native:
             future = self.executor.submit(self.mark, self.slots, number)
         else:
@@ -85,7 +88,7 @@ class Books:
         self.accepted.append((number, future))
 
     def submit_many(self, n):
-        numbers = [next(self.numbers) for _ in range(n)]
+        numbers = [self.number() for _ in range(n)]
         calls = [(self.slots, number) for number in numbers]
         futures = self.executor.submit_many(self.mark, calls)
         self.accepted.extend(zip(numbers, futures, strict=True))
@@ -138,11 +141,6 @@ class Books:
         seen = list(library.as_completed(futures, timeout))
         assert len(seen) == len(set(seen))
         assert set(seen) == set(futures)
-
-    def forget(self, index):
-        if index < len(self.accepted) and index % 3 == 0:
-            number, future = self.accepted[index]
-            self.accepted[index] = (number, future)
 
     def shut_down(self, waits, cancels):
         self.executor.shutdown(wait=waits, cancel_futures=cancels)
