@@ -133,6 +133,13 @@ void sp__os_thread_join(struct sp__os_thread *thread);
 /** The CPU on which the calling thread runs, as of now; cheap. */
 uint32_t sp__os_current_cpu(void);
 
+/**
+ * Move the calling thread off `cpu`, if it is there and may run elsewhere. For a thread
+ * that finds itself on the CPU of the one it wants to work beside: some systems leave
+ * it there as long as it sleeps often. Its affinity stays as it was.
+ */
+void sp__os_leave_cpu(uint32_t cpu);
+
 /** CPUs in this thread's affinity mask; at least 1. */
 uint32_t sp__os_affinity_cpus(void);
 

@@ -148,6 +148,22 @@ uint32_t sp__os_current_cpu(void)
     return 0;
 }
 
+void sp__os_leave_cpu(uint32_t cpu)
+{
+#ifdef __linux__
+    cpu_set_t all, others;
+    /* Fails for more CPUs than fit; then we stay. */
+    if (cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof all, &all) != 0)
+        return;
+    others = all;
+    CPU_CLR(cpu, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
+        sched_setaffinity(0, sizeof all, &all);
+#else
+    (void)cpu;
+#endif
+}
+
 #ifdef __linux__
 /* The calling thread's mask, to be freed with CPU_FREE(); NULL when unknown. The
  * kernel's mask may be larger than cpu_set_t: double until it fits. */

@@ -706,22 +706,60 @@ typedef void (*sp_combine_fn)(void *into, const void *from, void *user);
  * Call `body` on pieces that cover begin ... end-1 exactly once.
  *
  * The caller works too, and returns when every piece has been done; a worker
- * that has not joined by then is not waited for. The caller does the first
- * piece alone and times it: if what remains is not worth a wake-up, nobody is
- * woken. `grain` is the least number of indices of a piece (the last one may
- * be shorter); 0 lets the library choose.
+ * that has not joined by then is not waited for. As many threads take part as the
+ * pool has workers, the caller included, but two at least. The caller does the
+ * first piece alone and times it: if what remains is not worth a wake-up, nobody
+ * is woken. `grain` is the least number of indices of a piece (the last one may
+ * be shorter); 0 lets the library choose. Pieces get longer or shorter until one
+ * takes some microseconds.
  *
  * The body may submit, wait and loop on the same pool, to any depth; no thread
  * is ever created. With pool == NULL, or when nobody has time, the caller does
  * it all.
  *
- * @return 0; or the code of a piece that failed: of those that did, the one
- *         with the lowest index, after which no new piece is begun; its words
- *         are then this thread's, as if it had called sp_fail() here. Or
- *         SP_ECANCELLED when the surrounding task was asked to stop.
+ * @return 0; or the code of the piece that failed: of several, the one with the
+ *         lowest indices, as in a plain loop: what comes before it is done, what
+ *         comes behind it is not begun. Its words are then this thread's, as if it
+ *         had called sp_fail() here. Or SP_ECANCELLED when the surrounding task was
+ *         asked to stop.
  */
 int sp_parallel_for(sp_pool *pool, intptr_t begin, intptr_t end, intptr_t grain,
                     sp_range_fn body, void *user);
+
+/** How a loop is cut into pieces. */
+typedef enum sp_schedule {
+    SP_AUTO = 0, /* by time, as described above */
+    SP_STATIC,   /* equal parts, one for each thread that may take part, cut at the
+                    same places each time; `grain` does not count */
+    SP_DYNAMIC   /* pieces of exactly `grain` indices, 0 = 1, but for the last */
+} sp_schedule;
+
+/** Zero-filled means: all defaults. */
+typedef struct sp_loop_options {
+    intptr_t grain;
+    sp_schedule schedule;
+    uint32_t reserved[5]; /* zero */
+} sp_loop_options;
+
+/**
+ * sp_parallel_for() with a say in how it is cut. SP_STATIC and SP_DYNAMIC time
+ * nothing, and wake a worker at once: for loops that are known to be long.
+ */
+int sp_parallel_for_with(sp_pool *pool, intptr_t begin, intptr_t end,
+                         const sp_loop_options *options, sp_range_fn body, void *user);
+
+/** One tile of a loop over rows and columns. As sp_range_fn otherwise. */
+typedef int (*sp_tile_fn)(intptr_t row_begin, intptr_t row_end, intptr_t column_begin,
+                          intptr_t column_end, void *user);
+
+/**
+ * Call `body` on tiles that cover `rows` x `columns` exactly once, each of at most
+ * `tile_rows` x `tile_columns`; 0 lets the library choose. Otherwise as
+ * sp_parallel_for(), in the order of rows, and from left to right.
+ */
+int sp_parallel_for_2d(sp_pool *pool, intptr_t rows, intptr_t columns,
+                       intptr_t tile_rows, intptr_t tile_columns, sp_tile_fn body,
+                       void *user);
 
 /**
  * Reduce begin ... end-1 into `result`.

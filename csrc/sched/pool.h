@@ -32,6 +32,10 @@ struct sp_pool {
     SP_CACHE_ALIGNED _Atomic(uint64_t)
         submitted;                /* from outside; workers count their own */
     _Atomic(uint32_t) submit_cpu; /* where the last submit from outside was made */
+    _Atomic(uint64_t) submitted;      /* from outside; workers count their own */
+    _Atomic(int64_t) short_loop_at;   /* when the last one was that woke nobody */
+    _Atomic(uint32_t) short_loops_ns; /* what they amount to: see parallel_for.c */
+    _Atomic(uint32_t) submit_cpu;     /* where the last submit from outside was made */
 };
 
 /** Places that may have a deque with tasks: those that ever had a worker. A task is not

@@ -16,8 +16,11 @@
 /* Fits into an empty deque, so that the order is kept. */
 #define INJECTOR_BATCH (SP_DEQUE_CAPACITY < 32 ? SP_DEQUE_CAPACITY : 32)
 
+/* Moving to another CPU costs some 10 microseconds, and may be in vain. */
+#define MOVE_EVERY_NS 2000000
+
 #define LONG_SEARCH_EVERY 8
-#define PAUSES_PER_LOOK 32
+#define PAUSES_PER_LOOK 8
 
 static _Thread_local struct sp__worker *current;
 
@@ -52,6 +55,17 @@ static void count(_Atomic(uint64_t) *counter, uint64_t n)
 void sp__worker_count_frame(struct sp__worker *worker)
 {
     count(&worker->frames_stolen, 1);
+}
+
+void sp__worker_leave_cpu(uint32_t cpu)
+{
+    if (!current || sp__os_current_cpu() != cpu)
+        return;
+    int64_t now = sp__os_now_ns();
+    if (now - current->moved_at < MOVE_EVERY_NS)
+        return;
+    current->moved_at = now;
+    sp__os_leave_cpu(cpu);
 }
 
 /* ---------------------------------------------------------------- pushing */
@@ -228,8 +242,7 @@ static void execute(struct sp__worker *worker, sp_task *task)
         sp__task_execute(task, search_before_end, worker);
 }
 
-/* The last searcher found work: if there is more, it takes another worker. */
-static void end_search(struct sp__worker *worker)
+void sp__worker_end_search(struct sp__worker *worker)
 {
     if (!worker->is_searching)
         return;
@@ -240,9 +253,6 @@ static void end_search(struct sp__worker *worker)
 
 static bool join_region(struct sp__worker *worker)
 {
-    if (!sp__region_is_open(&worker->pool->regions))
-        return false;
-    end_search(worker);
     if (!sp__region_join_any(&worker->pool->regions))
         return false;
     count(&worker->joined, 1);
@@ -263,7 +273,7 @@ static bool steal_frame(struct sp__worker *worker)
         if (!slot)
             continue;
         sp__worker_count_frame(worker);
-        end_search(worker);
+        sp__worker_end_search(worker);
         sp__frames_run(worker, slot);
         return true;
     }
@@ -281,7 +291,7 @@ static bool work(struct sp__worker *worker)
     sp_task *task = find_task(worker);
     if (!task)
         return (!region_first && join_region(worker)) || steal_frame(worker);
-    end_search(worker);
+    sp__worker_end_search(worker);
     execute(worker, task);
     return true;
 }

@@ -35,6 +35,7 @@ struct sp__worker {
     uint32_t ticks;     /* tasks looked for; every so often the oldest is first */
     uint32_t fruitless; /* searches in a row that led to nothing */
     int64_t search_ns;  /* how long to search before parking; adapts */
+    int64_t moved_at;   /* when it last left a CPU */
     bool was_in_region; /* the last thing it took up; so tasks are next */
 
     /* Written by the worker; read by those who wonder whether to spin. */
@@ -59,6 +60,13 @@ void sp__worker_init(struct sp__worker *worker, sp_pool *pool, uint32_t index,
 
 /** The thread's main function: returns once the pool is over, or has too many. */
 void sp__worker_run(void *worker);
+
+/** The worker has found work: if it was the last searcher and there is more, it wakes
+ * another one. Who joins a region calls it when he has his place. */
+void sp__worker_end_search(struct sp__worker *worker);
+
+/** The calling worker works beside a thread that runs on `cpu`: do not share it. */
+void sp__worker_leave_cpu(uint32_t cpu);
 
 /** Statistics: this worker has stolen a frame. */
 void sp__worker_count_frame(struct sp__worker *worker);

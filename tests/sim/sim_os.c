@@ -108,6 +108,11 @@ uint32_t sp__os_current_cpu(void)
     return sim->current->id % 2;
 }
 
+void sp__os_leave_cpu(uint32_t cpu)
+{
+    (void)cpu;
+}
+
 uint32_t sp__os_affinity_cpus(void)
 {
     return 2;
