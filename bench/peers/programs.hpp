@@ -17,6 +17,7 @@
 #include "loops.hpp"
 #include "result.hpp"
 #include "runtime.hpp"
+#include "submit.hpp"
 
 template <class R> struct program {
     const char *name;
@@ -30,6 +31,10 @@ template <class R> constexpr program<R> programs[] = {
     {"quadrature", run_quadrature<R>},
     {"uts-t1", [](R &r) { return run_uts(r, t1); }},
     {"uts-t3", [](R &r) { return run_uts(r, t3); }},
+    {"flat", run_flat<R>},
+    {"external-1", [](R &r) { return run_external(r, 1); }},
+    {"external-2", [](R &r) { return run_external(r, 2); }},
+    {"external-8", [](R &r) { return run_external(r, 8); }},
     {"empty", run_empty_loop<R>},
     {"sweep-10ns", [](R &r) { return run_sweep(r, 10); }},
     {"sweep-100ns", [](R &r) { return run_sweep(r, 100); }},

@@ -7,6 +7,8 @@
 //     run(f)                         f(context), where forking is cheap
 //     fork2(context, f, g)           f(context) and g(context), maybe at once
 //     fork_each(context, n, f)       f(context, i) for i < n, maybe at once
+//     spawn_all(n, f)                a task for each f(i), from one thread, and wait
+//     submit(f)                      a task from any thread; nobody waits for it
 //     loop(n, f)                     f(begin, end), as the library does it by itself
 //     loop_even(n, f)                when all indices take the same time
 //     loop_uneven(n, f)              when they do not

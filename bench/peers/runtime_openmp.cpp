@@ -45,6 +45,18 @@ class openmp_runtime {
 #pragma omp taskwait
     }
 
+    template <class F> void spawn_all(long n, F f)
+    {
+#pragma omp parallel
+#pragma omp single
+        for (long i = 0; i < n; i++) {
+#pragma omp task default(shared) firstprivate(i)
+            f(i);
+        }
+    }
+
+    template <class F> void submit(F) { throw unsupported("no tasks from outside"); }
+
     template <class F> void loop(long n, F f)
     {
 #pragma omp parallel for

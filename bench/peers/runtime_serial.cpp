@@ -24,6 +24,14 @@ class serial_runtime {
             f(c, i);
     }
 
+    template <class F> void spawn_all(long n, F f)
+    {
+        for (long i = 0; i < n; i++)
+            f(i);
+    }
+
+    template <class F> void submit(F) { throw unsupported("no tasks"); }
+
     template <class F> void loop(long n, F f) { f(0, n); }
     template <class F> void loop_even(long n, F f) { f(0, n); }
     template <class F> void loop_uneven(long n, F f) { f(0, n); }

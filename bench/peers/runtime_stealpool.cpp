@@ -29,6 +29,17 @@ template <class F> struct forked_index : sp_frame {
     }
 };
 
+template <class F> struct call_index {
+    F *f;
+    long i;
+
+    static void run(void *self)
+    {
+        auto *call = static_cast<call_index *>(self);
+        (*call->f)(call->i);
+    }
+};
+
 class stealpool_runtime {
   public:
     static constexpr const char *name = "stealpool";
@@ -62,6 +73,23 @@ class stealpool_runtime {
     template <class F> static void fork_each(context worker, long n, F f)
     {
         fork_range(worker, 0, n, f);
+    }
+
+    template <class F> void spawn_all(long n, F f)
+    {
+        sp_group group;
+        sp_group_init(&group);
+        for (long i = 0; i < n; i++) {
+            call_index<F> call = {&f, i};
+            sp_spawn(pool, &group, call_index<F>::run, &call, sizeof call);
+        }
+        sp_group_wait(&group, -1);
+    }
+
+    template <class F> void submit(F f)
+    {
+        sp_spawn(
+            pool, nullptr, [](void *copy) { (*static_cast<F *>(copy))(); }, &f, sizeof f);
     }
 
     template <class F> void loop(long n, F f)

@@ -38,6 +38,18 @@ class tbb_runtime {
         group.wait();
     }
 
+    template <class F> void spawn_all(long n, F f)
+    {
+        arena.execute([&] {
+            tbb::task_group group;
+            for (long i = 0; i < n; i++)
+                group.run([&f, i] { f(i); });
+            group.wait();
+        });
+    }
+
+    template <class F> void submit(F f) { arena.enqueue(f); }
+
     template <class F> void loop(long n, F f)
     {
         arena.execute([&] {

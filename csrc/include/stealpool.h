@@ -464,6 +464,28 @@ void sp_task_set_token(sp_task *task, sp_token *token);
  * token below it for tasks that are parts of that one. */
 sp_token *sp_current_token(void);
 
+/* --------------------------------------------------------- detached tasks */
+
+/** What a detached task does, with its own copy of the argument. */
+typedef void (*sp_spawn_fn)(void *arg);
+
+/** Arguments of up to so many bytes need no allocation. */
+#define SP_SPAWN_BYTES 80
+
+/**
+ * Call run(copy of `arg`) in a worker, some time. The `size` bytes at `arg` are copied,
+ * aligned to 16, and gone when `run` returns; size 0 copies nothing. There is no
+ * handle, and nothing to free: one can wait for such tasks by their `group`, which may
+ * be NULL. A worker may count several of a group out at once, so none of them may wait
+ * for the count itself. Their memory comes from the pool and is kept by it for the next
+ * ones.
+ *
+ * @return SP_OK; SP_ECLOSED or SP_ENOMEM, and nothing happened. With SP_ABANDON, a task
+ *         that has not begun is dropped, and its group told that it has ended.
+ */
+sp_status sp_spawn(sp_pool *pool, sp_group *group, sp_spawn_fn run, const void *arg,
+                   size_t size);
+
 /* ---------------------------------------------------------- fork and join */
 
 /*

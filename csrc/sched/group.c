@@ -34,13 +34,13 @@ uint32_t sp_group_unfinished(const sp_group *group)
     return load_acquire(&group->unfinished) & ~SP__GROUP_WAITER;
 }
 
-void sp__group_leave(sp_group *group)
+void sp__group_leave(sp_group *group, uint32_t n)
 {
-    /* acq_rel (G1): what this task wrote goes to whoever sees zero, through the
+    /* acq_rel (G1): what these tasks wrote goes to whoever sees zero, through the
      * chain of decrements in between. The waiter is woken by address alone. */
-    uint32_t old = fetch_sub_acq_rel(&group->unfinished, 1u);
-    assert((old & ~SP__GROUP_WAITER) > 0);
-    if (old == (SP__GROUP_WAITER | 1))
+    uint32_t old = fetch_sub_acq_rel(&group->unfinished, n);
+    assert((old & ~SP__GROUP_WAITER) >= n);
+    if (old == (SP__GROUP_WAITER | n))
         sp__os_wake_all(&group->unfinished);
 }
 

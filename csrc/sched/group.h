@@ -14,9 +14,9 @@
 void sp__group_enter(sp_group *group, uint32_t n);
 
 /**
- * Count a task out. After the last one the group may be gone, so this is the
+ * Count `n` tasks out. After the last one the group may be gone, so this is the
  * last thing that a task's end does.
  */
-void sp__group_leave(sp_group *group);
+void sp__group_leave(sp_group *group, uint32_t n);
 
 #endif /* SP_SCHED_GROUP_H */

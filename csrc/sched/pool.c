@@ -141,7 +141,7 @@ static void take_back(sp_task *const *tasks, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         if (tasks[i]->group && sp_task_phase(tasks[i]) == SP_PENDING)
-            sp__group_leave(tasks[i]->group);
+            sp__group_leave(tasks[i]->group, 1);
         tasks[i]->group = NULL;
         sp_task_unref(tasks[i]);
     }
@@ -165,6 +165,15 @@ sp_status sp_submit_many(sp_pool *pool, sp_task *const *tasks, size_t n)
     }
     sp__idle_notify(&pool->idle);
     return SP_OK;
+}
+
+bool sp__pool_push(sp_pool *pool, struct sp__worker *worker, sp_task *task)
+{
+    bool accepted =
+        worker ? push_from_worker(worker, &task, 1) : push_from_outside(pool, &task, 1);
+    if (accepted)
+        sp__idle_notify(&pool->idle);
+    return accepted;
 }
 
 sp_status sp_submit(sp_pool *pool, sp_task *task)
@@ -271,6 +280,10 @@ void sp_pool_free(sp_pool *pool)
     sp_status status = sp_pool_shutdown(pool, SP_DRAIN);
     assert(status == SP_OK);
     (void)status;
+    for (uint32_t i = 0; i < pool->n_workers; i++)
+        sp__slab_destroy(&pool->workers[i].slab);
+    for (uint32_t i = 0; i < SP__POOL_SLABS; i++)
+        sp__slab_destroy(&pool->slabs[i]);
     sp__idle_destroy(&pool->idle);
     sp__free_sparse(pool->workers);
     sp__free(pool);

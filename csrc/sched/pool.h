@@ -10,13 +10,18 @@
 #include "sched/injector.h"
 #include "sched/region.h"
 #include "sched/staff.h"
+#include "sched/slab.h"
 #include "sched/worker.h"
 #include "stealpool.h"
+
+/* Slabs for threads from outside, chosen by their CPU. */
+#define SP__POOL_SLABS 16
 
 struct sp_pool {
     struct sp__injector injector;
     struct sp__regions regions;
     struct sp__idle idle;
+    struct sp__slab slabs[SP__POOL_SLABS];
 
     SP_CACHE_ALIGNED struct sp__worker *workers; /* staff.capacity of them; constant */
     _Atomic(uint32_t) fork_count;                /* see fork.h (Y1) */
@@ -33,6 +38,9 @@ struct sp_pool {
         submitted;                /* from outside; workers count their own */
     _Atomic(uint32_t) submit_cpu; /* where the last submit from outside was made */
     _Atomic(uint64_t) submitted;      /* from outside; workers count their own */
+    /* Written by submitters, and so apart from what workers read. */
+    SP_CACHE_ALIGNED _Atomic(uint64_t)
+        submitted;                    /* from outside; workers count their own */
     _Atomic(int64_t) short_loop_at;   /* when the last one was that woke nobody */
     _Atomic(uint32_t) short_loops_ns; /* what they amount to: see parallel_for.c */
     _Atomic(uint32_t) submit_cpu;     /* where the last submit from outside was made */
@@ -57,6 +65,9 @@ bool sp__pool_is_elsewhere(const sp_pool *pool);
 
 /** Cancel what lies in the queues, from any thread. */
 void sp__pool_throw_away_queued(sp_pool *pool);
+/** Queue a task whose references are counted, and wake somebody; `worker` is the
+ * calling one, if it is of this pool. False when closed. */
+bool sp__pool_push(sp_pool *pool, struct sp__worker *worker, sp_task *task);
 
 /** A worker has no task in its hands or its deque, and announces its sleep. */
 void sp__pool_worker_sleeps(sp_pool *pool);

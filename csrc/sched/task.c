@@ -7,6 +7,7 @@
 #include "base/os.h"
 #include "sched/completion.h"
 #include "sched/group.h"
+#include "sched/spawn.h"
 #include "sched/worker.h"
 
 _Static_assert(sizeof(_Atomic(uint32_t)) == sizeof(uint32_t) &&
@@ -107,7 +108,7 @@ static void announce_end(sp_task *task, uint32_t old, sp_group *group)
         if (old & SP__TASK_TICKET(i))
             sp__completion_push(&task->tickets[i]);
     if (group)
-        sp__group_leave(group);
+        sp__group_leave(group, 1);
 }
 
 /*
@@ -151,6 +152,15 @@ static void run(sp_task *task)
 
 bool sp__task_execute(sp_task *task, void (*before_end)(void *), void *arg)
 {
+    if (sp__task_is_detached(task)) {
+        sp_task *outer = sp__task_set_current(task);
+        sp__detached_run(task);
+        sp__task_set_current(outer);
+        if (before_end)
+            before_end(arg);
+        sp__detached_end(task);
+        return true;
+    }
     if (!sp__task_claim(task)) {
         sp_task_unref(task);
         return false;
@@ -218,6 +228,10 @@ sp_status sp_task_cancel(sp_task *task)
 
 void sp__task_throw_away(sp_task *task)
 {
+    if (sp__task_is_detached(task)) {
+        sp__detached_end(task);
+        return;
+    }
     /* Its waiter may be running it: that one is not asked to stop. */
     cancel_pending(task);
     sp_task_unref(task);

@@ -14,6 +14,7 @@
  *      bit  2      WAITER: somebody sleeps on the word, wake when it ends
  *      bits 3..4   TICKET(i): ticket i is armed, deliver when it ends
  *      bit  5      STOP: a running task was asked to stop
+ *      bit  6      DETACHED: nobody has a handle (spawn.c); the word never changes
  *      bits 8..31  references
  *
  * Exactly one thread makes each change of phase: the one whose compare-exchange
@@ -36,6 +37,7 @@
 #define SP__TASK_WAITER 0x4u
 #define SP__TASK_TICKET(i) (0x8u << (i))
 #define SP__TASK_STOP 0x20u
+#define SP__TASK_DETACHED 0x40u
 #define SP__TASK_REF 0x100u
 
 /**
@@ -83,6 +85,12 @@ static inline bool sp__task_is_stopped(const sp_task *task)
 {
     return task && ((load_relaxed(&task->state) & SP__TASK_STOP) ||
                     sp__token_is_cancelled(task->token));
+}
+
+/** Made by sp_spawn(). For whoever took it from a queue. */
+static inline bool sp__task_is_detached(const sp_task *task)
+{
+    return load_relaxed(&task->state) & SP__TASK_DETACHED;
 }
 
 #endif /* SP_SCHED_TASK_H */

@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "sched/injector.h"
 #include "sched/pool.h"
+#include "sched/spawn.h"
 #include "sched/task.h"
 
 /* So often a worker takes what has waited longest, not what is newest. Prime, so
@@ -20,6 +21,10 @@
 #define MOVE_EVERY_NS 2000000
 
 #define LONG_SEARCH_EVERY 8
+
+/* Fewer tasks than this between two looks at the injector: see take_injected(). */
+#define STREAM_BATCH 16
+#define PAUSES_PER_STREAM_LOOK 16
 #define PAUSES_PER_LOOK 8
 
 static _Thread_local struct sp__worker *current;
@@ -126,6 +131,12 @@ static sp_task *take_injected(struct sp__worker *worker, uint32_t lanes, uint32_
     sp_task *batch[INJECTOR_BATCH];
     uint32_t workers = load_relaxed(&pool->staff.due);
     uint32_t share = load_relaxed(&pool->injector.n_normal) / workers + 1;
+    /* Somebody submits short tasks one by one. Who looks after each of them takes the
+     * inbox from the submitter each time; better let some gather. */
+    if (worker->is_streaming && worker->ticks - worker->taken_at < STREAM_BATCH)
+        for (int i = 0; i < PAUSES_PER_STREAM_LOOK; i++)
+            sp__os_pause();
+    uint32_t share = load_relaxed(&pool->injector.n_normal) / pool->n_workers + 1;
     uint32_t n = 0;
 
     if (share > most)
@@ -134,6 +145,8 @@ static sp_task *take_injected(struct sp__worker *worker, uint32_t lanes, uint32_
         share = 1; /* keeps the order, whatever find_task() takes first */
     switch (sp__injector_take(&pool->injector, lanes, batch, share, &n)) {
     case SP__INJECT_TAKEN:
+        worker->is_streaming = true;
+        worker->taken_at = worker->ticks;
         count(&worker->injected, n);
         push_injected(worker, batch + 1, n - 1);
         break;
@@ -141,6 +154,7 @@ static sp_task *take_injected(struct sp__worker *worker, uint32_t lanes, uint32_
         break;
     case SP__INJECT_NONE:
     case SP__INJECT_MAYBE:
+        worker->is_streaming = false;
         return NULL;
     }
     /* While we moved the others nobody could see them, so somebody may have
@@ -285,10 +299,17 @@ static bool steal_frame(struct sp__worker *worker)
 static bool work(struct sp__worker *worker)
 {
     bool region_first = !worker->was_in_region && sp__deque_is_empty(&worker->deque);
-    worker->was_in_region = region_first && join_region(worker);
-    if (worker->was_in_region)
-        return true;
+    if (region_first && sp__region_is_open(&worker->pool->regions)) {
+        sp__detached_tell(worker, NULL);
+        worker->was_in_region = join_region(worker);
+        if (worker->was_in_region)
+            return true;
+    }
+    worker->was_in_region = false;
     sp_task *task = find_task(worker);
+    if (worker->left)
+        sp__detached_tell(worker,
+                          task && sp__task_is_detached(task) ? task->group : NULL);
     if (!task)
         return (!region_first && join_region(worker)) || steal_frame(worker);
     sp__worker_end_search(worker);
@@ -347,6 +368,7 @@ void sp__worker_hand_over(struct sp__worker *worker)
 static bool sleep_unless_work(struct sp__worker *worker)
 {
     sp_pool *pool = worker->pool;
+    sp__chain_return(&worker->freed);
     sp__pool_worker_sleeps(pool);
     sp__idle_announce(&pool->idle, worker->index, worker->is_searching);
     if (sp__pool_is_over(pool))

@@ -12,11 +12,13 @@
 #include "sched/deque.h"
 #include "sched/frame.h"
 #include "sched/staff.h"
+#include "sched/slab.h"
 #include "stealpool.h"
 
 struct sp__worker {
     struct sp__deque deque;
     struct sp__frames frames;
+    struct sp__slab slab; /* cells for what its tasks spawn */
 
     /* Constant after start. */
     SP_CACHE_ALIGNED sp_pool *pool;
@@ -31,11 +33,16 @@ struct sp__worker {
 
     /* The worker's own. */
     uint64_t random;
-    bool is_searching;  /* counted in pool->idle.searching */
-    uint32_t ticks;     /* tasks looked for; every so often the oldest is first */
-    uint32_t fruitless; /* searches in a row that led to nothing */
-    int64_t search_ns;  /* how long to search before parking; adapts */
-    int64_t moved_at;   /* when it last left a CPU */
+    bool is_searching;      /* counted in pool->idle.searching */
+    uint32_t taken_at;      /* `ticks` when it last took from the injector */
+    uint32_t ticks;         /* tasks looked for; every so often the oldest is first */
+    uint32_t fruitless;     /* searches in a row that led to nothing */
+    int64_t search_ns;      /* how long to search before parking; adapts */
+    int64_t moved_at;       /* when it last left a CPU */
+    struct sp__chain freed; /* cells of others, not yet returned */
+    sp_group *left;         /* has so many tasks less: not yet told, see spawn.h */
+    uint32_t n_left;
+    bool is_streaming;  /* the last look at the injector found something */
     bool was_in_region; /* the last thing it took up; so tasks are next */
 
     /* Written by the worker; read by those who wonder whether to spin. */

@@ -1,0 +1,101 @@
+#include "sched/slab.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "check.h"
+#include "threads.h"
+
+enum { MANY = 1000 };
+
+static struct sp__slab *new_slab(void)
+{
+    struct sp__slab *slab = sp__alloc(sizeof *slab);
+    CHECK(slab);
+    return slab;
+}
+
+static void free_slab(struct sp__slab *slab)
+{
+    sp__slab_destroy(slab);
+    sp__free(slab);
+}
+
+static void cells_do_not_overlap(void)
+{
+    static struct sp__cell *cells[MANY];
+    struct sp__slab *slab = new_slab();
+    for (int i = 0; i < MANY; i++) {
+        cells[i] = sp__slab_alloc(slab);
+        CHECK(sp__cell_home(cells[i]) == slab);
+        CHECK((uintptr_t)sp__cell_arg(cells[i]) % 16 == 0);
+        memset(sp__cell_arg(cells[i]), i, SP_SPAWN_BYTES);
+    }
+    for (int i = 0; i < MANY; i++) {
+        const unsigned char *arg = sp__cell_arg(cells[i]);
+        for (int k = 0; k < SP_SPAWN_BYTES; k++)
+            CHECK_EQ(arg[k], (unsigned char)i);
+    }
+    free_slab(slab);
+}
+
+static void a_cell_that_was_freed_here_comes_next(void)
+{
+    struct sp__slab *slab = new_slab();
+    struct sp__cell *first = sp__slab_alloc(slab);
+    struct sp__cell *second = sp__slab_alloc(slab);
+    sp__slab_free_own(slab, first);
+    sp__slab_free_own(slab, second);
+    CHECK(sp__slab_alloc(slab) == second);
+    CHECK(sp__slab_alloc(slab) == first);
+    free_slab(slab);
+}
+
+static void cells_freed_elsewhere_come_back_before_more_memory_is_taken(void)
+{
+    struct sp__slab *slabs[] = {new_slab(), new_slab()};
+    struct sp__chain chain = {0};
+    for (int round = 0; round < 20; round++) {
+        struct sp__cell *cells[MANY];
+        for (int i = 0; i < MANY; i++)
+            CHECK((cells[i] = sp__slab_alloc(slabs[i / 10 % 2])) != NULL);
+        for (int i = 0; i < MANY; i++)
+            sp__chain_add(&chain, cells[i]);
+        sp__chain_return(&chain);
+        CHECK_EQ(chain.n, 0);
+        sp__alloc_fail_at(round == 0 ? -1 : 0, true); /* from now on no more */
+    }
+    sp__alloc_fail_at(-1, false);
+    free_slab(slabs[0]);
+    free_slab(slabs[1]);
+}
+
+static void without_memory_there_is_no_cell(void)
+{
+    struct sp__slab *slab = new_slab();
+    if (sp__alloc_fail_at(0, false))
+        CHECK(!sp__slab_alloc(slab));
+    CHECK(sp__slab_alloc(slab) != NULL);
+    free_slab(slab);
+}
+
+static void a_locked_slab_is_somebody_s(void)
+{
+    struct sp__slab *slab = new_slab();
+    CHECK(sp__slab_try_lock(slab));
+    CHECK(!sp__slab_try_lock(slab));
+    sp__slab_unlock(slab);
+    while (!sp__slab_try_lock(slab))
+        ; /* weak */
+    free_slab(slab);
+}
+
+int main(void)
+{
+    RUN(cells_do_not_overlap);
+    RUN(a_cell_that_was_freed_here_comes_next);
+    RUN(cells_freed_elsewhere_come_back_before_more_memory_is_taken);
+    RUN(without_memory_there_is_no_cell);
+    RUN(a_locked_slab_is_somebody_s);
+    return 0;
+}

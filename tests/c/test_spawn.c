@@ -1,0 +1,242 @@
+/* sp_spawn() */
+#include "sched/spawn.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "check.h"
+#include "stealpool.h"
+#include "threads.h"
+
+static sp_pool *new_pool(uint32_t workers)
+{
+    sp_pool_options options = {.workers = workers};
+    sp_pool *pool;
+    CHECK_EQ(sp_pool_create(&pool, &options), SP_OK);
+    return pool;
+}
+
+static void wait_for(sp_group *group)
+{
+    while (sp_group_wait(group, -1) == SP_EINTR)
+        ;
+}
+
+enum { MAX_BYTES = 300 };
+
+struct bytes {
+    _Atomic(uint32_t) *runs;
+    unsigned char size;
+    unsigned char text[MAX_BYTES];
+};
+
+static void check_bytes(void *arg)
+{
+    const struct bytes *bytes = arg;
+    CHECK_EQ((uintptr_t)arg % 16, 0);
+    for (int i = 0; i < bytes->size; i++)
+        CHECK_EQ(bytes->text[i], (unsigned char)(i + bytes->size));
+    fetch_add_relaxed(bytes->runs, 1u);
+}
+
+static void arguments_of_any_size_are_copied(void)
+{
+    sp_pool *pool = new_pool(2);
+    sp_group group;
+    sp_group_init(&group);
+    _Atomic(uint32_t) runs = 0;
+    for (int size = 0; size < 256; size++) {
+        struct bytes bytes = {.runs = &runs, .size = (unsigned char)size};
+        for (int i = 0; i < size; i++)
+            bytes.text[i] = (unsigned char)(i + size);
+        size_t used = offsetof(struct bytes, text) + (size_t)size;
+        CHECK_EQ(sp_spawn(pool, &group, check_bytes, &bytes, used), SP_OK);
+        memset(&bytes, 0xee, sizeof bytes);
+    }
+    wait_for(&group);
+    CHECK_EQ(load_relaxed(&runs), 256);
+    sp_pool_free(pool);
+}
+
+static _Atomic(uint32_t) plain_runs;
+
+static void run_plainly(void *arg)
+{
+    (void)arg;
+    CHECK(!sp_cancelled());
+    CHECK(sp_current_token() == NULL);
+    fetch_add_relaxed(&plain_runs, 1u);
+}
+
+static void without_argument_and_group_a_task_runs_too(void)
+{
+    sp_pool *pool = new_pool(2);
+    store_relaxed(&plain_runs, 0);
+    for (int i = 0; i < 1000; i++)
+        CHECK_EQ(sp_spawn(pool, NULL, run_plainly, NULL, 0), SP_OK);
+    CHECK_EQ(sp_pool_shutdown(pool, SP_DRAIN), SP_OK);
+    CHECK_EQ(load_relaxed(&plain_runs), 1000);
+    sp_pool_free(pool);
+}
+
+struct tree {
+    sp_pool *pool;
+    sp_group *group;
+    _Atomic(uint32_t) *runs;
+    int depth;
+};
+
+static void grow(void *arg)
+{
+    struct tree tree = *(struct tree *)arg;
+    fetch_add_relaxed(tree.runs, 1u);
+    if (tree.depth-- == 0)
+        return;
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(sp_spawn(tree.pool, tree.group, grow, &tree, sizeof tree), SP_OK);
+}
+
+static void tasks_spawn_tasks_and_the_group_waits_for_all(void)
+{
+    for (uint32_t workers = 1; workers <= 4; workers++) {
+        sp_pool *pool = new_pool(workers);
+        for (long round = check_rounds(10); round > 0; round--) {
+            sp_group group;
+            sp_group_init(&group);
+            _Atomic(uint32_t) runs = 0;
+            struct tree tree = {
+                .pool = pool, .group = &group, .runs = &runs, .depth = 7};
+            CHECK_EQ(sp_spawn(pool, &group, grow, &tree, sizeof tree), SP_OK);
+            wait_for(&group);
+            CHECK_EQ(load_relaxed(&runs), 3280);
+            memset(&group, 0xee, sizeof group); /* nobody touches it any more */
+        }
+        sp_pool_free(pool);
+    }
+}
+
+struct gate {
+    _Atomic(uint32_t) entered;
+    _Atomic(uint32_t) opened;
+};
+
+static void stand_in_gate(void *arg)
+{
+    struct gate *gate = *(struct gate **)arg;
+    store_seq_cst(&gate->entered, 1);
+    await(&gate->opened, 1);
+}
+
+/* The first group is told before the worker begins something else. */
+static void a_group_is_told_though_its_worker_goes_on_with_others(void)
+{
+    sp_pool *pool = new_pool(1);
+    for (long round = check_rounds(50); round > 0; round--) {
+        struct gate gate = {0};
+        struct gate *arg = &gate;
+        sp_group first, second;
+        sp_group_init(&first);
+        sp_group_init(&second);
+        for (int i = 0; i < 5; i++)
+            CHECK_EQ(sp_spawn(pool, &first, run_plainly, NULL, 0), SP_OK);
+        CHECK_EQ(sp_spawn(pool, &second, stand_in_gate, &arg, sizeof arg), SP_OK);
+        wait_for(&first);
+        store_seq_cst(&gate.opened, 1);
+        wait_for(&second);
+    }
+    sp_pool_free(pool);
+}
+
+static void a_closed_pool_refuses(void)
+{
+    sp_pool *pool = new_pool(1);
+    sp_group group;
+    sp_group_init(&group);
+    sp_pool_close(pool, SP_DRAIN);
+    CHECK_EQ(sp_spawn(pool, &group, run_plainly, NULL, 0), SP_ECLOSED);
+    CHECK_EQ(sp_group_unfinished(&group), 0);
+    sp_pool_free(pool);
+}
+
+static void abandoned_tasks_leave_their_group(void)
+{
+    sp_pool *pool = new_pool(1);
+    struct gate gate = {0};
+    struct gate *arg = &gate;
+    sp_group group;
+    sp_group_init(&group);
+    CHECK_EQ(sp_spawn(pool, NULL, stand_in_gate, &arg, sizeof arg), SP_OK);
+    await(&gate.entered, 1);
+    store_relaxed(&plain_runs, 0);
+    for (int i = 0; i < 100; i++)
+        CHECK_EQ(sp_spawn(pool, &group, run_plainly, NULL, 0), SP_OK);
+    sp_pool_close(pool, SP_ABANDON);
+    wait_for(&group);
+    store_seq_cst(&gate.opened, 1);
+    sp_pool_free(pool);
+    CHECK_EQ(load_relaxed(&plain_runs), 0);
+}
+
+static void without_memory_nothing_happens(void)
+{
+    sp_pool *pool = new_pool(1);
+    sp_group group;
+    sp_group_init(&group);
+    char large[SP_SPAWN_BYTES + 1] = {0};
+    if (sp__alloc_fail_at(0, true)) {
+        CHECK_EQ(sp_spawn(pool, &group, run_plainly, NULL, 0), SP_ENOMEM);
+        CHECK_EQ(sp_spawn(pool, &group, run_plainly, large, sizeof large), SP_ENOMEM);
+        CHECK_EQ(sp_group_unfinished(&group), 0);
+    }
+    sp__alloc_fail_at(-1, false);
+    CHECK_EQ(sp_spawn(pool, &group, run_plainly, large, sizeof large), SP_OK);
+    wait_for(&group);
+    sp_pool_free(pool);
+}
+
+struct flood {
+    sp_pool *pool;
+    sp_group group;
+    _Atomic(uint32_t) runs;
+};
+
+static void count_flood(void *arg)
+{
+    fetch_add_relaxed(&(*(struct flood **)arg)->runs, 1u);
+}
+
+static void spawn_flood(unsigned index, void *arg)
+{
+    struct flood *flood = arg;
+    (void)index;
+    for (int i = 0; i < 5000; i++)
+        CHECK_EQ(
+            sp_spawn(flood->pool, &flood->group, count_flood, &flood, sizeof flood),
+            SP_OK);
+}
+
+static void many_threads_spawn_at_once(void)
+{
+    struct flood flood = {.pool = new_pool(3)};
+    for (long round = check_rounds(3); round > 0; round--) {
+        sp_group_init(&flood.group);
+        store_relaxed(&flood.runs, 0);
+        run_together(4, spawn_flood, &flood);
+        wait_for(&flood.group);
+        CHECK_EQ(load_relaxed(&flood.runs), 20000);
+    }
+    sp_pool_free(flood.pool);
+}
+
+int main(void)
+{
+    RUN(arguments_of_any_size_are_copied);
+    RUN(without_argument_and_group_a_task_runs_too);
+    RUN(tasks_spawn_tasks_and_the_group_waits_for_all);
+    RUN(a_group_is_told_though_its_worker_goes_on_with_others);
+    RUN(a_closed_pool_refuses);
+    RUN(abandoned_tasks_leave_their_group);
+    RUN(without_memory_nothing_happens);
+    RUN(many_threads_spawn_at_once);
+    return 0;
+}
