@@ -771,8 +771,8 @@ int sp_parallel_for_with(sp_pool *pool, intptr_t begin, intptr_t end,
                          const sp_loop_options *options, sp_range_fn body, void *user);
 
 /** One tile of a loop over rows and columns. As sp_range_fn otherwise. */
-typedef int (*sp_tile_fn)(intptr_t row_begin, intptr_t row_end, intptr_t column_begin,
-                          intptr_t column_end, void *user);
+typedef int (*sp_range_2d_fn)(intptr_t row_begin, intptr_t row_end,
+                              intptr_t column_begin, intptr_t column_end, void *user);
 
 /**
  * Call `body` on tiles that cover `rows` x `columns` exactly once, each of at most
@@ -780,7 +780,7 @@ typedef int (*sp_tile_fn)(intptr_t row_begin, intptr_t row_end, intptr_t column_
  * sp_parallel_for(), in the order of rows, and from left to right.
  */
 int sp_parallel_for_2d(sp_pool *pool, intptr_t rows, intptr_t columns,
-                       intptr_t tile_rows, intptr_t tile_columns, sp_tile_fn body,
+                       intptr_t tile_rows, intptr_t tile_columns, sp_range_2d_fn body,
                        void *user);
 
 /**

@@ -410,7 +410,7 @@ struct tiles {
     intptr_t rows, columns;           /* of the whole */
     intptr_t tile_rows, tile_columns; /* of a tile */
     intptr_t across;                  /* tiles side by side */
-    sp_tile_fn body;
+    sp_range_2d_fn body;
     void *user;
 };
 
@@ -452,7 +452,7 @@ static int run_tiles(intptr_t first, intptr_t last, void *user)
 #define AUTO_ROWS 16
 
 int sp_parallel_for_2d(sp_pool *pool, intptr_t rows, intptr_t columns,
-                       intptr_t tile_rows, intptr_t tile_columns, sp_tile_fn body,
+                       intptr_t tile_rows, intptr_t tile_columns, sp_range_2d_fn body,
                        void *user)
 {
     if (rows < 0 || columns < 0 || tile_rows < 0 || tile_columns < 0)
