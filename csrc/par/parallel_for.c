@@ -294,23 +294,7 @@ static bool is_worth_waking(sp_pool *pool, double rest_ns)
 static void open_loop(struct loop *loop, double rest_ns)
 {
     sp_pool *pool = loop->pool;
-    /* Alone, too, a long loop goes in pieces: it asks between them whether to
-     * stop. */
-    if (rest_ns >= WORTH_SHARING_NS)
-        loop->share = PIECES_PER_THREAD *
-                      ((pool ? (intptr_t)load_relaxed(&pool->staff.due) : 0) + 1);
-    if (pool && rest_ns >= WORTH_SHARING_NS) {
-        sp__fork_check(pool);
-        loop->slot = sp__region_take_slot(&pool->regions);
-    }
-    if (loop->slot >= 0) {
-        sp__region_open(&pool->regions, loop->slot, join_loop, loop);
-        if (rest_ns >= WORTH_WAKING_NS)
-            sp__idle_notify(&pool->idle);
-    }
-    run_pieces(loop);
-    if (loop->slot >= 0)
-        sp__region_close(&pool->regions, loop->slot);
+    sp__fork_check(pool);
     bool is_awake = load_relaxed(&pool->idle.searching) > 0;
     bool wake = is_worth_waking(pool, rest_ns);
     if (!is_awake && !wake)
@@ -331,7 +315,7 @@ static uint32_t seats_of(const sp_pool *pool)
 {
     if (!pool)
         return 1;
-    uint32_t workers = pool->n_workers;
+    uint32_t workers = load_relaxed(&pool->staff.due);
     return workers < 2 ? 2 : workers < MAX_SEATS ? workers : MAX_SEATS;
 }
 

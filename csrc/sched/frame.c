@@ -51,8 +51,11 @@ static struct sp__worker *worker_of(struct sp__frames *frames)
 
 void sp__frames_init(struct sp__frames *frames)
 {
-    frames->open.forked = frames->forked;
-    /* `limit` is 0: nothing is shown, so the first fork shows. */
+    /* `limit` is 0: nothing is shown, so the first fork shows. In the child of a fork
+     * there may have been frames, of threads that are gone. */
+    frames->open = (sp_worker){.forked = frames->forked};
+    store_relaxed(&frames->shown, load_relaxed(&frames->shown) & ~(TURN - 1));
+    store_relaxed(&frames->watchers, 0u);
 }
 
 /* ---------------------------------------------------------------- showing */

@@ -75,7 +75,7 @@ struct sp__frames {
     SP_CACHE_ALIGNED struct sp__frame_slot slots[SP_FRAME_CAPACITY];
 };
 
-/** Prepare in zeroed memory. */
+/** Prepare in zeroed memory, or again when no thread uses it. */
 void sp__frames_init(struct sp__frames *frames);
 
 /** Anyone: a frame can be stolen. One that was shown before, in the seq-cst

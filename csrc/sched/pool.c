@@ -280,7 +280,7 @@ void sp_pool_free(sp_pool *pool)
     sp_status status = sp_pool_shutdown(pool, SP_DRAIN);
     assert(status == SP_OK);
     (void)status;
-    for (uint32_t i = 0; i < pool->n_workers; i++)
+    for (uint32_t i = 0; i < sp__pool_places(pool); i++)
         sp__slab_destroy(&pool->workers[i].slab);
     for (uint32_t i = 0; i < SP__POOL_SLABS; i++)
         sp__slab_destroy(&pool->slabs[i]);

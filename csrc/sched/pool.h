@@ -9,8 +9,8 @@
 #include "sched/idle.h"
 #include "sched/injector.h"
 #include "sched/region.h"
-#include "sched/staff.h"
 #include "sched/slab.h"
+#include "sched/staff.h"
 #include "sched/worker.h"
 #include "stealpool.h"
 
@@ -35,15 +35,10 @@ struct sp_pool {
 
     /* Written at each submit, while workers read what is above at each task. */
     SP_CACHE_ALIGNED _Atomic(uint64_t)
-        submitted;                /* from outside; workers count their own */
-    _Atomic(uint32_t) submit_cpu; /* where the last submit from outside was made */
-    _Atomic(uint64_t) submitted;      /* from outside; workers count their own */
-    /* Written by submitters, and so apart from what workers read. */
-    SP_CACHE_ALIGNED _Atomic(uint64_t)
         submitted;                    /* from outside; workers count their own */
-    _Atomic(int64_t) short_loop_at;   /* when the last one was that woke nobody */
-    _Atomic(uint32_t) short_loops_ns; /* what they amount to: see parallel_for.c */
     _Atomic(uint32_t) submit_cpu;     /* where the last submit from outside was made */
+    _Atomic(uint32_t) short_loops_ns; /* what they amount to: see parallel_for.c */
+    _Atomic(int64_t) short_loop_at;   /* when the last one was that woke nobody */
 };
 
 /** Places that may have a deque with tasks: those that ever had a worker. A task is not
@@ -65,6 +60,7 @@ bool sp__pool_is_elsewhere(const sp_pool *pool);
 
 /** Cancel what lies in the queues, from any thread. */
 void sp__pool_throw_away_queued(sp_pool *pool);
+
 /** Queue a task whose references are counted, and wake somebody; `worker` is the
  * calling one, if it is of this pool. False when closed. */
 bool sp__pool_push(sp_pool *pool, struct sp__worker *worker, sp_task *task);

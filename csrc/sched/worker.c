@@ -49,6 +49,9 @@ void sp__worker_init(struct sp__worker *worker, sp_pool *pool, uint32_t index,
     worker->random = index * 0x9e3779b97f4a7c15u + 1;
     sp__deque_init(&worker->deque, 0);
     sp__frames_init(&worker->frames);
+    worker->freed = (struct sp__chain){0};
+    worker->left = NULL;
+    worker->n_left = 0;
 }
 
 /* A counter with one writer. */
@@ -130,13 +133,12 @@ static sp_task *take_injected(struct sp__worker *worker, uint32_t lanes, uint32_
     sp_pool *pool = worker->pool;
     sp_task *batch[INJECTOR_BATCH];
     uint32_t workers = load_relaxed(&pool->staff.due);
-    uint32_t share = load_relaxed(&pool->injector.n_normal) / workers + 1;
     /* Somebody submits short tasks one by one. Who looks after each of them takes the
      * inbox from the submitter each time; better let some gather. */
     if (worker->is_streaming && worker->ticks - worker->taken_at < STREAM_BATCH)
         for (int i = 0; i < PAUSES_PER_STREAM_LOOK; i++)
             sp__os_pause();
-    uint32_t share = load_relaxed(&pool->injector.n_normal) / pool->n_workers + 1;
+    uint32_t share = load_relaxed(&pool->injector.n_normal) / workers + 1;
     uint32_t n = 0;
 
     if (share > most)
@@ -356,9 +358,11 @@ static void adapt_search(struct sp__worker *worker, bool found)
 void sp__worker_hand_over(struct sp__worker *worker)
 {
     bool has_tasks = !sp__deque_is_empty(&worker->deque);
+    sp__detached_tell(worker, NULL);
+    sp__chain_return(&worker->freed);
     while (!sp__deque_is_empty(&worker->deque))
         spill(worker);
-    end_search(worker);
+    sp__worker_end_search(worker);
     if (has_tasks)
         sp__idle_notify(&worker->pool->idle);
 }

@@ -11,8 +11,8 @@
 #include "base/os.h"
 #include "sched/deque.h"
 #include "sched/frame.h"
-#include "sched/staff.h"
 #include "sched/slab.h"
+#include "sched/staff.h"
 #include "stealpool.h"
 
 struct sp__worker {
