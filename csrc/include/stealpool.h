@@ -488,24 +488,17 @@ sp_status sp_spawn(sp_pool *pool, sp_group *group, sp_spawn_fn run, const void *
 
 /* ---------------------------------------------------------- fork and join */
 
-/*
- * Divide and conquer. A function forks a call, which another worker may make
+/* Divide and conquer. A function forks a call, which another worker may make
  * meanwhile, does something else, and joins it: by then somebody else has made
  * the call, or it is made here. A fork and its join cost some nanoseconds, no
  * allocation and, unless somebody steals, no atomic operation.
  *
- *     struct fib {
- *         sp_frame frame;
- *         long n, result;
- *     };
+ *     struct fib { sp_frame frame; long n, result; };
  *
  *     static int fib(sp_worker *worker, sp_frame *frame)
- *     {
- *         struct fib *self = (struct fib *)frame;
- *         if (self->n < 2) {
- *             self->result = self->n;
- *             return 0;
- *         }
+ *     {   struct fib *self = (struct fib *)frame;
+ *         self->result = self->n;
+ *         if (self->n < 2) return 0;
  *         struct fib one = {.n = self->n - 1}, two = {.n = self->n - 2};
  *         sp_fork(worker, &one.frame, fib);
  *         fib(worker, &two.frame);
@@ -513,25 +506,19 @@ sp_status sp_spawn(sp_pool *pool, sp_group *group, sp_spawn_fn run, const void *
  *         self->result = one.result + two.result;
  *         return 0;
  *     }
+ *     ... sp_run(pool, &root.frame, fib);
  *
- *     struct fib root = {.n = 30};
- *     sp_run(pool, &root.frame, fib);
- *
- * Rules: what a function forks it joins before it returns, the last forked first,
- * and on failure, too. A frame stays where it is until it is joined. The `worker`
- * belongs to the thread: pass on the one that your function was called with.
- * While it waits for a frame that was stolen, a thread runs nothing but frames
- * that were forked by that frame, or by what that frame called: so a function may
- * hold a lock while it joins, if what it forked does not take it. A stack gets no
- * deeper than that of the program without forks.
+ * What a function forks it joins before it returns, the last forked first, and on
+ * failure, too; the frame stays where it is until then. Pass on the `worker` that your
+ * function was called with. While it waits for a stolen frame, a thread runs only frames
+ * forked by that one, or by what it called: so a function may hold a lock while it
+ * joins, if what it forked does not take it. A stack is no deeper than without forks.
  */
-
 typedef struct sp_worker sp_worker;
 typedef struct sp_frame sp_frame;
 
 /** A call that can be forked: 0, or an error code, see sp_fail(). */
 typedef int (*sp_frame_fn)(sp_worker *worker, sp_frame *frame);
-
 /** A forked call. Embed it as the first member of a struct of your own that holds
  * arguments and results; needs no preparation. */
 struct sp_frame {
@@ -558,11 +545,9 @@ struct sp_worker {
  */
 int sp_run(sp_pool *pool, sp_frame *frame, sp_frame_fn run);
 
-/* The rare part of sp_fork() and sp_join(). Private. */
+/* The rare part of sp_fork() and sp_join(), and a relaxed load. Private. */
 void sp__fork_slowly(sp_worker *worker, sp_frame *frame);
 int sp__join_slowly(sp_worker *worker, sp_frame *frame);
-
-/* A relaxed load, in C and C++, without <stdatomic.h>. Private. */
 #define SP__LIMIT(worker) \
     __atomic_load_n((const uint32_t *)&(worker)->limit, __ATOMIC_RELAXED)
 
@@ -764,9 +749,8 @@ typedef struct sp_loop_options {
 } sp_loop_options;
 
 /**
- * sp_parallel_for() with a say in how it is cut. SP_STATIC and SP_DYNAMIC time
- * nothing, and wake a worker at once: for loops that are known to be long.
- */
+ * sp_parallel_for(), cut as one says. SP_STATIC and SP_DYNAMIC time nothing, and wake a
+ * worker at once: for loops that are known to be long. */
 int sp_parallel_for_with(sp_pool *pool, intptr_t begin, intptr_t end,
                          const sp_loop_options *options, sp_range_fn body, void *user);
 
