@@ -222,3 +222,133 @@ def plan_tiles(
     data.tiling.border = <sp_border><int>BORDERS[border]
     memcpy(data.fill, <const char *>fill, min(len(fill), sizeof(data.fill)))
     return plan
+
+
+# ---------------------------------------------------------- kernels of numbers, mapped
+
+cdef struct Column:
+    Type type
+    int word
+    char *data
+    intptr_t stride
+
+cdef struct MapPlan:
+    ArrayHead head
+    sp_callee callee
+    Type returns
+    char *out
+    int n_columns
+    Column[MAX_PARAMETERS] columns
+    sp_word[MAX_PARAMETERS] words
+
+
+cdef int map_piece(intptr_t begin, intptr_t end, void *data) noexcept nogil:
+    cdef MapPlan *plan = <MapPlan *>data
+    cdef sp_word[MAX_PARAMETERS] words
+    cdef sp_word value
+    cdef Column *column
+    cdef intptr_t i
+    cdef int k
+    memcpy(words, plan.words, plan.callee.shape.words * sizeof(sp_word))
+    for i in range(begin, end):
+        if i % 1024 == 0 and sp_cancelled():
+            return <int>SP_ECANCELLED
+        for k in range(plan.n_columns):
+            column = &plan.columns[k]
+            load_word(&words[column.word], column.type, column.data + i * column.stride)
+        value = sp__call(plan.callee.function, plan.callee.shape, words)
+        store_word(plan.returns, plan.out, i, value)
+    return 0
+
+
+cdef inline void load_word(sp_word *word, Type type, const char *at) noexcept nogil:
+    if type == T_FLOAT64:
+        word.real = (<const double *>at)[0]
+    elif type == T_FLOAT32:
+        word.real32 = (<const float *>at)[0]
+    elif type == T_INT64 or type == T_UINT64:
+        word.integer = (<const int64_t *>at)[0]
+    elif type == T_INT32:
+        word.integer = (<const int32_t *>at)[0]
+    elif type == T_UINT32:
+        word.integer = (<const uint32_t *>at)[0]
+    elif type == T_INT16:
+        word.integer = (<const int16_t *>at)[0]
+    elif type == T_UINT16:
+        word.integer = (<const uint16_t *>at)[0]
+    elif type == T_INT8:
+        word.integer = (<const int8_t *>at)[0]
+    else:  # bool, too
+        word.integer = (<const uint8_t *>at)[0]
+
+
+cdef inline void store_word(
+    Type type, char *out, intptr_t i, sp_word value
+) noexcept nogil:
+    if type == T_FLOAT64:
+        (<double *>out)[i] = value.real
+    elif type == T_FLOAT32:
+        (<float *>out)[i] = value.real32
+    elif type == T_INT64 or type == T_UINT64:
+        (<int64_t *>out)[i] = value.integer
+    elif type == T_INT32 or type == T_UINT32:
+        (<int32_t *>out)[i] = <int32_t>value.integer
+    elif type == T_INT16 or type == T_UINT16:
+        (<int16_t *>out)[i] = <int16_t>value.integer
+    else:
+        (<int8_t *>out)[i] = <int8_t>value.integer
+
+
+def columns_of(Kernel kernel not None):
+    """(dtypes of the arguments, dtype of the result) of a kernel of numbers that
+    cannot fail; None for others."""
+    cdef int i
+    cdef list dtypes = []
+    if type(kernel) is not Kernel or kernel.callee.returns_status:
+        return None
+    if kernel.returns == T_VOID or kernel.n_arguments == 0:
+        return None
+    for i in range(kernel.n_parameters):
+        if kernel.parameters[i].type == T_POINTER:
+            return None
+        if kernel.parameters[i].type != T_BOUND:
+            dtypes.append(TYPE_NAMES[<int>kernel.parameters[i].type])
+    return dtypes, TYPE_NAMES[<int>kernel.returns]
+
+
+def mapped_kernel(Kernel kernel not None, planner):
+    """A kernel of columns: `planner(kernel, args, kwargs)` calls plan_map()."""
+    cdef ArrayKernel made = ArrayKernel.__new__(ArrayKernel)
+    made.name = kernel.name
+    made.signature = kernel.signature
+    made.source = kernel
+    made.planner = planner
+    made.n_pointers = 1  # its plans have pins
+    return made
+
+
+def plan_map(Kernel kernel not None, tuple columns, out):
+    """Plan the calls of a kernel of numbers for each row of checked columns."""
+    cdef ArrayPlan plan = new_array_plan(
+        kernel, sizeof(MapPlan), <int>len(columns) + 1, out
+    )
+    cdef MapPlan *data = <MapPlan *>plan.data
+    cdef Py_buffer *view
+    cdef Parameter *parameter
+    cdef int i
+    data.head.piece = map_piece
+    data.head.n = out.size
+    data.callee = kernel.callee
+    data.returns = kernel.returns
+    data.out = <char *>plan.pins.add(out).buf
+    for i in range(kernel.n_parameters):
+        parameter = &kernel.parameters[i]
+        if parameter.type == T_BOUND:
+            data.words[parameter.word].pointer = kernel.bound
+            continue
+        view = plan.pins.add(columns[data.n_columns])
+        data.columns[data.n_columns] = Column(
+            parameter.type, parameter.word, <char *>view.buf, view.strides[0]
+        )
+        data.n_columns += 1
+    return plan

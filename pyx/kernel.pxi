@@ -238,6 +238,12 @@ cdef class Kernel(Job):
             raise TypeError(
                 f"{where} must be an array of {wanted}, got {describe(value)} ({error})"
             ) from None
+        if is_plain(view, parameter.pointee) and (
+            parameter.is_const or not view.readonly
+        ) and PyBuffer_IsContiguous(view, b"C") and (
+            parameter.pointee == T_VOID or not <uintptr_t>view.buf % view.itemsize
+        ):
+            return view.buf  # the common case, quickly; else say what is wrong
         got = dtype_of(view)
         if has_objects(view):
             raise TypeError(
@@ -266,6 +272,27 @@ cdef class Kernel(Job):
                 "writable array, or declare the parameter const in the signature"
             )
         return view.buf
+
+
+cdef bint is_plain(const Py_buffer *view, Type pointee) noexcept:
+    """Does a format of one letter say that it is what the pointer points to?"""
+    cdef char code = b"B"
+    cdef Py_ssize_t size = view.itemsize
+    if view.format != NULL:
+        code = view.format[0]
+        if code == 0 or view.format[1] != 0:
+            return False
+    if pointee == T_VOID:
+        return code in b"?bBhHiIlLqQfd"
+    if pointee == T_FLOAT64 or pointee == T_FLOAT32:
+        return code in b"fd" and size == (8 if pointee == T_FLOAT64 else 4)
+    if pointee == T_BOOL:
+        return code == b"?"
+    if pointee in (T_INT8, T_INT16, T_INT32, T_INT64):
+        return code in b"bhilq" and size == 1 << ((<int>pointee - T_INT8) // 2)
+    if pointee in (T_UINT8, T_UINT16, T_UINT32, T_UINT64):
+        return code in b"BHILQ" and size == 1 << ((<int>pointee - T_UINT8) // 2)
+    return False
 
 
 cdef object describe(object value):

@@ -27,7 +27,8 @@ struct sp_watched {
     intptr_t grain; /* a call of the body has so many indices, but for the last */
     sp_look_fn look;
     void *looker;
-    int64_t next_look_ns;    /* the caller's own */
+    int64_t next_look_ns;    /* the caller's own, like the next */
+    intptr_t unmeasured;     /* indices since a look at the clock */
     _Atomic(intptr_t) chunk; /* indices that take a few milliseconds, as far as known */
     _Atomic(intptr_t) done;
 };

@@ -317,6 +317,13 @@ def plan_tiles(
     fill: bytes,
     user: object,
 ) -> ArrayPlan: ...
+def columns_of(kernel: Kernel) -> tuple[list[str], str] | None: ...
+def mapped_kernel(
+    kernel: Kernel, planner: Callable[[Kernel, tuple[Any, ...], Any], ArrayPlan]
+) -> ArrayKernel: ...
+def plan_map(
+    kernel: Kernel, columns: tuple[NDArray[Any], ...], out: NDArray[Any]
+) -> ArrayPlan: ...
 
 # ---------------------------------------------------------------------- ranges
 

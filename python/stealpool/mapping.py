@@ -16,6 +16,7 @@ from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._core import Completions, Flattened, Kernel, call_each, call_each_with
+from .columns import columns_for, map_columns
 
 if TYPE_CHECKING:
     from .executor import Executor
@@ -43,6 +44,10 @@ def map_calls(
     """Submit the calls of a map(); the arguments are those of :meth:`Executor.map`."""
     _check(timeout, chunksize, buffersize)
     deadline = None if timeout is None else time.monotonic() + timeout
+    if isinstance(fn, Kernel) and buffersize is None and ordered:
+        columns = columns_for(fn, iterables)
+        if columns is not None:
+            return map_columns(executor, fn, columns, deadline)
     is_chunked = chunksize != 1 and not isinstance(fn, Kernel)
     call: Callable[..., Any] = fn
     calls: Iterator[tuple[Any, ...]]

@@ -573,3 +573,81 @@ def test_array_kernels_run_from_many_threads_at_once(squares, executor):
     for thread in threads:
         thread.join()
     assert not failed
+
+
+# ------------------------------------------------------------------------- map(arrays)
+
+MIXED = """
+#include <stdint.h>
+double mixed(double a, int32_t b, uint8_t c, float d, int64_t e, uint16_t f, int8_t g)
+{
+    return a + 2. * b + 3. * c + 4. * d + 5. * (double)e + 6. * f + 7. * g;
+}
+#define SAME(type) type same_##type(type x) { return x; }
+SAME(int8_t) SAME(uint8_t) SAME(int16_t) SAME(uint16_t) SAME(int32_t) SAME(uint32_t)
+SAME(int64_t) SAME(uint64_t) SAME(float) SAME(double)
+"""
+
+
+@pytest.fixture(scope="module")
+def mixed(compile_c):
+    return compile_c(MIXED)
+
+
+@pytest.mark.parametrize("n", [0, 1, 511, 512, 513, 10_000])
+def test_map_over_arrays_is_map_over_their_elements(mixed, executor, n):
+    text = "double (double, int, uint8_t, float, int64_t, uint16_t, int8_t)"
+    made = kernel(mixed.mixed, text)
+    rng = np.random.default_rng(8)
+    dtypes = ["f8", "i4", "u1", "f4", "i8", "u2", "i1"]
+    columns = [rng.integers(-100, 100, n).astype(dtype) for dtype in dtypes]
+    columns[3] = np.repeat(columns[3], 2)[::2]  # strided
+    columns[1] = np.append(columns[1], 5)  # longer than the rest
+    values = list(executor.map(made, *columns))
+    assert values == list(executor.map(made, *(c.tolist() for c in columns)))
+    assert all(type(value) is float for value in values)
+
+
+@pytest.mark.parametrize(
+    "type_",
+    ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"],
+)
+def test_map_over_arrays_keeps_integers_at_their_limits(mixed, executor, type_):
+    info = np.iinfo(type_)
+    x = np.array([info.min, 0, 1, info.max], type_)
+    made = kernel(mixed[f"same_{type_}_t"], f"{type_} ({type_})")
+    values = list(executor.map(made, x))
+    assert values == x.tolist()
+    assert {type(value) for value in values} == {int}
+
+
+def test_map_over_arrays_of_other_types_converts_each(mixed, executor):
+    same = kernel(mixed.same_double, "double (double)")
+    assert list(executor.map(same, np.arange(5))) == [0.0, 1.0, 2.0, 3.0, 4.0]
+    with pytest.raises(TypeError, match="argument 1 must be an integer"):
+        list(executor.map(kernel(mixed.same_int8_t, "int8 (int8)"), np.ones(3)))
+
+
+def test_map_over_arrays_with_user_data(library, executor, compile_c):
+    plus = compile_c("double plus(double x, double *u) { return x + *u; }").plus
+    made = kernel(plus, "double (double, void *)", user=np.array([0.5]))
+    assert list(executor.map(made, np.arange(3.0))) == [0.5, 1.5, 2.5]
+
+
+def test_map_over_arrays_may_be_given_up(mixed, executor):
+    same = kernel(mixed.same_double, "double (double)")
+    results = executor.map(same, np.arange(100_000.0))
+    assert next(results) == 0.0
+    results.close()
+    x = np.arange(10.0)
+    assert list(executor.map(same, x)) == x.tolist()
+    gc.collect()
+    assert sys.getrefcount(x) == 2
+
+
+def test_map_over_arrays_has_a_timeout(mixed, gate, make_executor):
+    one = make_executor(1)
+    one.submit(gate.kernel, gate.key)
+    same = kernel(mixed.same_double, "double (double)")
+    with pytest.raises(TimeoutError):
+        next(one.map(same, np.arange(3.0), timeout=0.01))
