@@ -238,7 +238,7 @@ cdef class Kernel(Job):
             raise TypeError(
                 f"{where} must be an array of {wanted}, got {describe(value)} ({error})"
             ) from None
-        if is_plain(view, parameter.pointee) and (
+        if has_plain_format(view, parameter.pointee) and (
             parameter.is_const or not view.readonly
         ) and PyBuffer_IsContiguous(view, b"C") and (
             parameter.pointee == T_VOID or not <uintptr_t>view.buf % view.itemsize
@@ -274,7 +274,7 @@ cdef class Kernel(Job):
         return view.buf
 
 
-cdef bint is_plain(const Py_buffer *view, Type pointee) noexcept:
+cdef bint has_plain_format(const Py_buffer *view, Type pointee) noexcept:
     """Does a format of one letter say that it is what the pointer points to?"""
     cdef char code = b"B"
     cdef Py_ssize_t size = view.itemsize

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 from typing import Any
 
 import numpy as np
 
-from .. import _numpy
 from ..abis import Loop, Loops
 from ..ufunc import why_not
 
 __all__ = ["combining", "loops_of"]
 
-# By the numbers that loops speak of. Not dates, which are no buffers.
-_DTYPES: dict[int, np.dtype[Any]] = {
-    np.dtype(letter).num: np.dtype(letter) for letter in "?bBhHiIlLqQefdgFDG"
-}
+# Kinds of dtypes that a kernel's arrays can have. Not dates, which are no buffers.
+_KINDS = frozenset("biufc")
+
+
+class _Ufunc(ctypes.Structure):
+    """The beginning of the public struct of a ufunc, behind PyObject_HEAD; the same
+    since NumPy 1.0 (numpy/ufuncobject.h)."""
+
+    _fields_ = [
+        *((name, ctypes.c_int) for name in ("nin", "nout", "nargs", "identity")),
+        ("functions", ctypes.POINTER(ctypes.c_void_p)),
+        ("data", ctypes.POINTER(ctypes.c_void_p)),
+        ("ntypes", ctypes.c_int),
+    ]
 
 
 def loops_of(obj: Any, ufunc: np.ufunc) -> Loops:
@@ -30,10 +40,16 @@ def loops_of(obj: Any, ufunc: np.ufunc) -> Loops:
     core = _core_of(ufunc)
     loops = []
     why = "it has no loop for numbers"
-    for numbers, address, data in _numpy.loops_of(ufunc):
-        if not address or not all(number in _DTYPES for number in numbers):
+    where = _Ufunc.from_address(id(ufunc) + object.__basicsize__)
+    sizes = (where.nin, where.nout, where.ntypes)
+    if sizes != (ufunc.nin, ufunc.nout, len(ufunc.types)):
+        raise TypeError(f"the ufunc {ufunc.__name__} has an unknown layout")
+    for i, types in enumerate(ufunc.types):
+        address = where.functions[i]
+        dtypes = tuple(np.dtype(letter) for letter in types.replace("->", ""))
+        if not address or not all(dtype.kind in _KINDS for dtype in dtypes):
             continue
-        dtypes = tuple(_DTYPES[number] for number in numbers)
+        data = (where.data[i] or 0) if where.data else 0
         refusal = why_not(obj, dtypes)
         if refusal is not None:
             why = refusal
