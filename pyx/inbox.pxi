@@ -85,7 +85,11 @@ cdef class Inbox:
         # The loop keeps the reader's context: an empty one keeps nothing alive.
         reader = Reader.__new__(Reader)
         (<Reader>reader).inbox = self
-        _Context().run(self.loop.add_reader, self.fd, reader)
+        context = _Context()
+        context.run(self.loop.add_reader, self.fd, reader)
+        if self.loop.remove_reader(self.fd) is False:
+            raise NotImplementedError("a loop that takes readers and forgets them")
+        context.run(self.loop.add_reader, self.fd, reader)
         return 0
 
     def __dealloc__(self):

@@ -97,6 +97,24 @@ def test_a_loop_that_cannot_poll_is_woken_once_for_a_batch(run_loop, one, gate, 
     run_loop(main(), DeafCountingLoop)
 
 
+def test_a_loop_that_forgets_its_readers_is_woken_otherwise(run_loop, one, gate):
+    class ForgetfulLoop(asyncio.SelectorEventLoop):
+        """As in tests that replace its private methods."""
+
+        def add_reader(self, fd, callback, *args):
+            pass
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        futures = [one.asubmit(gate.kernel, gate.key)]
+        futures += [loop.run_in_executor(one, gate.kernel, gate.key)]
+        both = asyncio.gather(*futures)
+        gate.open(2)
+        assert await both == [0, 0]
+
+    run_loop(main(), ForgetfulLoop)
+
+
 def test_awaiting_short_calls_does_not_starve_the_loop(run_loop, one, cos, new_loop):
     async def main():
         turns = 0
