@@ -37,7 +37,7 @@ def main():
             return result
 
         def beside():
-            blocking = [executor.submit(time.sleep, 0.02) for _ in range(CALLABLES)]
+            blocking = [executor.submit(time.sleep, 0.1) for _ in range(CALLABLES)]
             result = clocked(
                 "beside blocking callables", lambda: kernels(executor, kernel)
             )

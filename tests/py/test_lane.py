@@ -595,3 +595,46 @@ def test_callables_submitted_from_everywhere_run_once(make_executor, threads, un
     assert set(ran) | set(cancelled) == keys
     assert not set(ran) & set(cancelled)
     assert executor.stats()["unfinished"] == 0
+
+
+# -------------------------------------------------------------------------- priorities
+
+
+def test_queued_callables_run_by_priority(one):
+    event, order = threading.Event(), []
+    one.submit(event.wait, 60)
+    for priority in ("low", "normal", "high"):
+        view = one.options(priority=priority)
+        for i in range(3):
+            view.submit(order.append, (priority, i))
+    event.set()
+    one.shutdown()
+    expected = [(p, i) for p in ("high", "normal", "low") for i in range(3)]
+    assert order == expected
+
+
+def test_callables_of_low_priority_are_not_starved(one):
+    event, order = threading.Event(), []
+    one.submit(event.wait, 60)
+    one.options(priority="low").submit(order.append, "low")
+    high = one.options(priority="high")
+    for i in range(100):
+        high.submit(order.append, i)
+    event.set()
+    one.shutdown()
+    assert order.index("low") == 16
+    assert [x for x in order if x != "low"] == list(range(100))
+
+
+def test_without_a_context_callables_run_in_their_threads_own(one):
+    variable.set("mine")
+    view = one.options(context=None)
+    assert view.submit(variable.get).result(60) == "default"
+    view.submit(variable.set, "theirs").result(60)
+    assert view.submit(variable.get).result(60) == "theirs"
+    assert one.submit(variable.get).result(60) == "mine"
+
+
+def test_view_maps_in_chunks_of_its_own_choice(one):
+    results = one.view().map(abs, range(-9, 0), chunksize="auto")
+    assert list(results) == list(range(9, 0, -1))
