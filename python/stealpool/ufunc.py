@@ -31,6 +31,8 @@ _NUMBERS = {np.dtype(character).num for character in "?bBhHiIlLqQefdgFDGmM"}
 # Of scipy.special: what allocates, and reports a failure of that as an exception.
 _ALLOCATE = re.compile(r"(pro|obl)_|mathieu_|ellip_harm")
 
+_IS_NUMPY_1 = np.lib.NumpyVersion(np.__version__) < "2.0.0"
+
 # Arithmetic of datetimes raises OverflowError, from this version on.
 _DATETIMES_RAISE = np.lib.NumpyVersion(np.__version__) >= "2.5.0.dev0"
 _NEVER_RAISE = {"isfinite", "isnan", "isinf", "isnat", "sign", "_ones_like"}
@@ -190,12 +192,11 @@ def _call_here(
 
 def make_ufunc(u: Any) -> Ufunc | NumpyUfunc:
     """See :func:`stealpool.kernels.ufunc`."""
-    try:
-        from ._numpy import Ufunc
-    except ImportError:
+    if _IS_NUMPY_1:  # with which _numpy cannot be imported
         if isinstance(u, NumpyUfunc):
             return u
         return _named(NumpyUfunc(u), u)
+    from ._numpy import Ufunc
 
     if isinstance(u, Ufunc):
         return u
