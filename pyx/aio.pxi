@@ -33,7 +33,7 @@ cdef class AsyncFuture(Reply):
 
     def __del__(self):
         if not self.was_asked and not self.is_cancelled and self.future is not None:
-            if sp_latch_is_set(&self.future.ready) and self.future.is_error:
+            if self.future.is_ready and self.future.is_error:
                 self.report_error()
 
     cdef int report_error(self) except -1:
@@ -56,9 +56,9 @@ cdef class AsyncFuture(Reply):
     cdef bint has_ended(self) except -1:
         if self.is_cancelled:
             return True
-        if not sp_latch_is_set(&self.future.ready):
+        if not self.future.is_ready:
             peek(self.future)
-        return sp_latch_is_set(&self.future.ready)
+        return self.future.is_ready
 
     # ------------------------------------------------------------------- being awaited
 

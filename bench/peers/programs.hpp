@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "fork_join.hpp"
+#include "latency.hpp"
 #include "loops.hpp"
 #include "result.hpp"
 #include "runtime.hpp"
@@ -46,6 +47,9 @@ template <class R> constexpr program<R> programs[] = {
     {"spmv", run_spmv<R>},
     {"matmul", run_matmul<R>},
     {"stencil", run_stencil<R>},
+    {"ping-hot", [](R &r) { return run_ping(r, 5000, std::chrono::microseconds(0)); }},
+    {"ping-parked", [](R &r) { return run_ping(r, 200, std::chrono::microseconds(1000)); }},
+    {"burst", run_burst<R>},
 };
 
 inline double cpu_seconds()

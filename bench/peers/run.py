@@ -43,6 +43,9 @@ PROGRAMS = {
     "spmv": 11,
     "matmul": 11,
     "stencil": 11,
+    "ping-hot": 3,
+    "ping-parked": 2,
+    "burst": 2,
 }
 LIBRARIES = ("stealpool", "tbb", "openmp", "libomp", "serial")
 UNSUPPORTED = 77

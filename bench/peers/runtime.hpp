@@ -9,6 +9,7 @@
 //     fork_each(context, n, f)       f(context, i) for i < n, maybe at once
 //     spawn_all(n, f)                a task for each f(i), from one thread, and wait
 //     submit(f)                      a task from any thread; nobody waits for it
+//     wake(f)                        a task from outside, to be begun soon
 //     loop(n, f)                     f(begin, end), as the library does it by itself
 //     loop_even(n, f)                when all indices take the same time
 //     loop_uneven(n, f)              when they do not

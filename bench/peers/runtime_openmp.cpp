@@ -57,6 +57,8 @@ class openmp_runtime {
 
     template <class F> void submit(F) { throw unsupported("no tasks from outside"); }
 
+    template <class F> void wake(F) { throw unsupported("no tasks from outside"); }
+
     template <class F> void loop(long n, F f)
     {
 #pragma omp parallel for

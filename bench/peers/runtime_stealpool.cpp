@@ -92,6 +92,8 @@ class stealpool_runtime {
             pool, nullptr, [](void *copy) { (*static_cast<F *>(copy))(); }, &f, sizeof f);
     }
 
+    template <class F> void wake(F f) { submit(f); }
+
     template <class F> void loop(long n, F f)
     {
         sp_parallel_for(pool, 0, n, 0, call_range<F>, &f);

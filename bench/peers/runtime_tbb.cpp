@@ -50,6 +50,8 @@ class tbb_runtime {
 
     template <class F> void submit(F f) { arena.enqueue(f); }
 
+    template <class F> void wake(F f) { arena.enqueue(f); }
+
     template <class F> void loop(long n, F f)
     {
         arena.execute([&] {
