@@ -221,14 +221,14 @@ TWINS = [
     Twin(
         "a group is looked at after its last task has left",
         "sched/group.c",
-        "    if (old == (SP__GROUP_WAITER | 1))",
+        "    if (old == (SP__GROUP_WAITER | n))",
         "    if (load_acquire(&group->unfinished) == SP__GROUP_WAITER)",
     ),
     Twin(
         "nobody wakes who waits for a group",
         "sched/group.c",
-        "    if (old == (SP__GROUP_WAITER | 1))",
-        "    if (old == (SP__GROUP_WAITER | 2))",
+        "    if (old == (SP__GROUP_WAITER | n))",
+        "    if (old == (SP__GROUP_WAITER | (n + 1)))",
     ),
     # ------------------------------------------------------------------ region
     Twin(
@@ -380,9 +380,9 @@ TWINS = [
     Twin(
         "two take the same piece of a loop",
         "par/parallel_for.c",
-        "        if (!cas_weak_relaxed(&loop->next, &at, at + piece))\n"
-        "            continue;",
-        "        store_relaxed(&loop->next, at + piece);",
+        "        if (!cas_weak_relaxed(&own->left, &left, left + ((uint64_t)n << 32)))"
+        "\n            continue;",
+        "        store_relaxed(&own->left, left + ((uint64_t)n << 32));",
     ),
     Twin(
         "errors are recorded without the lock",
