@@ -249,6 +249,15 @@ def layouts(draw, shape, dtype):
     return array[tuple(slice(None, None, step) for step in steps)]
 
 
+def twin(array):
+    """A copy with the same strides and alignment: NumPy's loops round as these say."""
+    base = array
+    while isinstance(base.base, np.ndarray):
+        base = base.base
+    offset = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+    return np.ndarray(array.shape, array.dtype, base.copy(), offset, array.strides)
+
+
 def is_simple(arrays, options, expected):
     """Must this run on the pool?"""
     first = expected[0] if isinstance(expected, tuple) else expected
@@ -284,9 +293,7 @@ def test_any_arguments_give_what_numpy_gives(data):
         outs = [data.draw(layouts(shape, dtypes[i])) for i in range(ufunc.nout)]
         if data.draw(st.booleans()):
             options["where"] = data.draw(layouts(shape, np.dtype("?")))
-        theirs = outcome(
-            ufunc, *arrays, out=tuple(o.copy("K") for o in outs), **options
-        )
+        theirs = outcome(ufunc, *arrays, out=tuple(map(twin, outs)), **options)
         ours = outcome(eager(ufunc), *arrays, out=tuple(outs), **options)
         assert_same(ours[0], theirs[0])
         assert ours[1] == theirs[1]
