@@ -6,8 +6,8 @@ import contextvars
 import ctypes
 import gc
 import random
-import traceback
 import time
+import traceback
 import weakref
 
 import pytest
