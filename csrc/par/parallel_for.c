@@ -63,6 +63,8 @@ struct loop {
                                                where the piece that failed began */
     _Atomic(uint32_t) error_lock;           /* guards the error (E1) */
     _Atomic(uint32_t) seats_taken;          /* of `seats`; the caller has the first */
+    _Atomic(uint32_t) moves_begun;          /* halves taken, and */
+    _Atomic(uint32_t) moves_ended;          /* put into their new range (R3) */
     int error;                              /* its code; 0 = none so far */
     char words[SP__FAILURE_BYTES];          /* what it said with sp_fail(), or "" */
 
@@ -140,7 +142,7 @@ static void run_units(struct loop *loop, struct range *own, uint32_t first, uint
  * end, shorter ones. Returns its length; 0 when nothing is left. */
 static uint32_t take_piece(struct range *own, uint32_t piece, uint32_t *ret_first)
 {
-    /* relaxed, as everywhere: the indices are all that is shared through a range. */
+    /* relaxed: the indices are all that is shared through a range. */
     uint64_t left = load_relaxed(&own->left);
     while (length_of(left) > 0) {
         uint32_t n = length_of(left) / 4;
@@ -154,29 +156,41 @@ static uint32_t take_piece(struct range *own, uint32_t piece, uint32_t *ret_firs
     return 0;
 }
 
-/* Take the back half of the largest range. */
+/* Take the back half of the largest range. A half that is being moved is in no range:
+ * who finds nothing leaves only if none was on its way since before he looked. */
 static bool refill(struct loop *loop, struct range *own)
 {
     for (;;) {
+        /* acquire (R3): where the moves that have ended have put their halves. */
+        uint32_t ended = load_acquire(&loop->moves_ended);
         struct range *victim = NULL;
         uint64_t most = 0;
         for (uint32_t i = 0; i < loop->seats; i++) {
-            uint64_t left = load_relaxed(&loop->ranges[i].left);
+            /* acquire (R3): a range from which a half is gone says that it was. */
+            uint64_t left = load_acquire(&loop->ranges[i].left);
             if (length_of(left) > length_of(most)) {
                 most = left;
                 victim = &loop->ranges[i];
             }
         }
-        if (!victim)
-            return false;
+        if (!victim) {
+            if (load_relaxed(&loop->moves_begun) == ended)
+                return false;
+            sp__os_yield();
+            continue;
+        }
         uint32_t end = (uint32_t)most;
         uint32_t middle = end - (length_of(most) + 1) / 2;
         uint64_t rest = range_of((uint32_t)(most >> 32), middle);
-        if (cas_weak_relaxed(&victim->left, &most, rest)) {
-            /* It is empty, so nobody else changes it. */
+        fetch_add_relaxed(&loop->moves_begun, 1u);
+        /* release (R3): the move has begun. */
+        bool is_mine = cas_weak_release(&victim->left, &most, rest);
+        if (is_mine) /* Its own range is empty, so nobody else changes it. */
             store_relaxed(&own->left, range_of(middle, end));
+        /* release (R3): the half is in its range. */
+        fetch_add_acq_rel(&loop->moves_ended, 1u);
+        if (is_mine)
             return true;
-        }
     }
 }
 
@@ -328,6 +342,8 @@ static void run_rest(struct loop *loop, const sp_loop_options *options, double i
     loop->ranges = ranges;
     loop->seats = is_timed && rest_ns < WORTH_SHARING_NS ? 1 : seats_of(loop->pool);
     store_relaxed(&loop->seats_taken, 1);
+    store_relaxed(&loop->moves_begun, 0);
+    store_relaxed(&loop->moves_ended, 0);
     intptr_t grain = options->grain;
     if (options->schedule == SP_STATIC)
         grain = loop->n / loop->seats + (loop->n % loop->seats != 0);

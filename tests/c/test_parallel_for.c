@@ -390,11 +390,7 @@ static int fail_together(intptr_t begin, intptr_t end, void *user)
         take_time(200000 * (end - begin));
         return 0;
     }
-    /* Together, if they can: a thread that looks for work at the wrong moment may have
-     * left, and the pieces need not run at once. */
-    fetch_add_relaxed(&race->arrived, 1u);
-    for (int i = 0; i < 1000 && load_relaxed(&race->arrived) < 3; i++)
-        sp__os_yield();
+    meet(&race->arrived, 3);
     char words[16];
     snprintf(words, sizeof words, "at %d", (int)begin);
     return sp_fail((int)begin + 10, words);
