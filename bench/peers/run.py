@@ -13,6 +13,7 @@ memory is the process's peak.
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -97,20 +98,24 @@ def duration(seconds: float) -> str:
     return f"{seconds / 1e-9:.0f} ns"
 
 
-def table(program: str, rows: list[Row]) -> str:
+HEAD = [
+    "| program | library | median | p99 | CPU s | peak MB | thread-ns a task | ratio |",
+    "|:---|:---|---:|---:|---:|---:|---:|---:|",
+]
+
+
+def lines(program: str, rows: list[Row]) -> list[str]:
+    """Of the table, for one program: ours first, with the others' ratios to it."""
     ours = next(row.median for row in rows if row.library == OURS)
-    lines = [
-        f"| {program} | median | p99 | CPU s | peak MB | thread-ns a task | ratio |",
-        "|:---|---:|---:|---:|---:|---:|---:|",
-    ]
+    found = []
     for row in rows:
         per_task = f"{row.per_task:.1f}" if row.per_task else ""
-        lines.append(
-            f"| {row.library} | {duration(row.median)} | {duration(row.p99)} "
-            f"| {row.cpu:.4f} | {row.megabytes:.1f} | {per_task} "
-            f"| {row.median / ours:.2f}x |"
+        found.append(
+            f"| {program if row.library == OURS else ''} | {row.library} "
+            f"| {duration(row.median)} | {duration(row.p99)} | {row.cpu:.4f} "
+            f"| {row.megabytes:.1f} | {per_task} | {row.median / ours:.2f}x |"
         )
-    return "\n".join(lines) + "\n"
+    return found
 
 
 def run(build: Path, program: str, threads: int, rounds: int) -> list[Row]:
@@ -134,10 +139,14 @@ def main() -> None:
     args = parser.parse_args()
     if unknown := set(args.programs) - PROGRAMS.keys():
         parser.error(f"no program is called {', '.join(sorted(unknown))}")
-    print(f"{args.threads} threads, {args.rounds} rounds, {platform.machine()}\n")
+    load = f"load {os.getloadavg()[0]:.1f}"
+    print(
+        f"{args.threads} threads, {args.rounds} rounds, {platform.machine()}, {load}\n"
+    )
+    print(*HEAD, sep="\n")
     for program in args.programs or PROGRAMS:
-        print(table(program, run(args.build, program, args.threads, args.rounds)))
-        sys.stdout.flush()
+        rows = run(args.build, program, args.threads, args.rounds)
+        print(*lines(program, rows), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ Run it on a machine that does nothing else, with the package and its `compare` e
 installed. What stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a page
 is replaced by what bench/py/NAME.py prints. `compare` is `python -m stealpool compare`:
 a summary in README.md, a picture, and all of it in docs/benchmarks.md; `machine` is
-`python -m stealpool info`.
+`python -m stealpool info`; `peers` is what bench/peers/run.py prints, of the programs
+that `spin peers` has built.
 """
 
 import json
@@ -79,7 +80,7 @@ def figure(name):
         return compare()
     if name == "machine":
         return f"```text\n{printed('-m', 'stealpool', 'info')}```\n"
-    return printed(f"bench/py/{name}.py")
+    return printed("bench/peers/run.py" if name == "peers" else f"bench/py/{name}.py")
 
 
 def main(names):
