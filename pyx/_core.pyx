@@ -93,6 +93,17 @@ cdef extern from "base/os.h" nogil:
     int64_t sp__os_now_ns()
     uint32_t sp__os_affinity_cpus()
 
+cdef extern from "latch.h" nogil:
+    ctypedef struct sp_latch "struct sp_latch":
+        pass
+
+    bint sp_latch_is_set(const sp_latch *latch)
+    void sp_latch_set(sp_latch *latch)
+    void sp_latch_take_back(sp_latch *latch)
+
+cdef extern from "sched/pool.h" nogil:
+    sp_status sp__pool_wait(sp_pool *pool, int64_t timeout_ns)
+
 cdef extern from "Python.h":
     void PyErr_SetObject(object type, object value)
     void PyErr_WriteUnraisable(object where)

@@ -33,7 +33,7 @@ cdef class AsyncFuture(Reply):
 
     def __del__(self):
         if not self.was_asked and not self.is_cancelled and self.future is not None:
-            if self.future.is_ready and self.future.is_error:
+            if sp_latch_is_set(&self.future.ready) and self.future.is_error:
                 self.report_error()
 
     cdef int report_error(self) except -1:
@@ -56,9 +56,9 @@ cdef class AsyncFuture(Reply):
     cdef bint has_ended(self) except -1:
         if self.is_cancelled:
             return True
-        if not self.future.is_ready:
+        if not sp_latch_is_set(&self.future.ready):
             peek(self.future)
-        return self.future.is_ready
+        return sp_latch_is_set(&self.future.ready)
 
     # ------------------------------------------------------------------- being awaited
 

@@ -32,6 +32,8 @@ cdef class CallQueue:
         `priority` is 1, 0 or -1. No memory is needed, and no Python code runs.
         """
         Py_INCREF(future)  # dropped by who takes the call out
+        if SP_IS_PARALLEL:  # or the taker reads the cell before anybody can free it
+            sp_task_ref(&cell.task)
         return sp_lane_put(&self.lane, sp_cell_call(cell), <uint32_t>(1 - priority))
 
     def take_any(self):
@@ -39,16 +41,14 @@ cdef class CallQueue:
         cdef sp_call *call = sp_lane_take_any(&self.lane)
         if call == NULL:
             return None
-        future = <object>sp_cell_of_call(call).future
-        Py_DECREF(future)  # taken in put()
-        return future
+        return future_of_call(call)
 
     cdef int take_out(self, object future, sp_cell *cell) except -1:
         """The call was cancelled, or is run by somebody who waits for it."""
         if self.born != epoch:  # the lock may be held by a thread of another process
             return 0
         if sp_lane_remove(&self.lane, sp_cell_call(cell)):
-            Py_DECREF(future)  # taken in put()
+            future_of_call(sp_cell_call(cell))
         return 0
 
     def thread_failed(self):
@@ -71,3 +71,14 @@ cdef class CallQueue:
     def idle_threads(self):
         """How many threads wait for a call."""
         return sp_lane_idle_threads(&self.lane)
+
+
+cdef FutureBase future_of_call(sp_call *call):
+    """The future of a call that was taken out of the queue, and the queue's
+    references with it."""
+    cdef sp_cell *cell = sp_cell_of_call(call)
+    cdef FutureBase future = <FutureBase>cell.future
+    Py_DECREF(future)  # taken in put(), like the next
+    if SP_IS_PARALLEL:
+        sp_task_unref(&cell.task)
+    return future

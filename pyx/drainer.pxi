@@ -105,13 +105,19 @@ cdef int expire_due() except -1:
     return 0
 
 
-def stop_drainer():
-    """At exit: no thread of ours may want the GIL any more."""
+def stop_drainer(timeout):
+    """At exit: no thread of ours may want the GIL any more.
+
+    One that is in a callback when the time has passed is a daemon, and ends with the
+    process.
+    """
     global drainer_stops, drainer
     drainer_stops = True
     if drainer is not None:
         sp_bell_ring_urgently(&bell)
-        drainer.join()
+        drainer.join(timeout)
+        if drainer.is_alive():
+            return
         drainer = None
         drain_announced()
     drain_reclaimed()

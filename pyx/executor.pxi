@@ -32,7 +32,7 @@ cdef class Members:
 cdef bint ended_well(FutureBase future) except -1:
     """The call has ended, and the group has nothing to say about it."""
     peek(future)
-    return future.is_ready and not future.is_error
+    return sp_latch_is_set(&future.ready) and not future.is_error
 
 
 cdef class ExecutorBase:
@@ -133,7 +133,8 @@ cdef class ExecutorBase:
         return is_on_lane_of(self._home)
 
     cdef int check_open(self) except -1:
-        self.check_not_closed()
+        with cython.critical_section(self):
+            self.check_not_closed()
         if self.home is None or self.home.home.is_stale:
             if self._is_stale:
                 self._reopen_after_fork()
@@ -476,6 +477,7 @@ cdef bint await_group(sp_home *home, int64_t left_ns) except -1:
     if home.is_stale or sp_group_unfinished(&home.group) == 0:
         return True
     while left_ns != 0:
+        PyErr_CheckSignals()  # those that came while we waited for the GIL
         with nogil:
             status = sp_group_wait(&home.group, left_ns)
         sp_home_count_attach(home)
@@ -542,6 +544,10 @@ def mark_stale():
     drainer = None
     alarm_ns = SP_BELL_NO_ALARM
     timed.clear()
+    # What they hold is the parent's to announce; and they may look as if somebody had
+    # been told of it already.
+    memset(&bell, 0, sizeof(bell))
+    open_queues()
     for home in list(homes):
         (<Home>home).home.is_stale = True
     for token in list(tokens):

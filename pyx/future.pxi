@@ -44,7 +44,7 @@ cdef class FutureBase:
     cdef void *reply        # borrowed: a Reply, to an event loop; or NULL
     cdef State state        # what _state says
     cdef State outcome      # once ready: FINISHED or CANCELLED_AND_NOTIFIED
-    cdef bint is_ready      # value and outcome are valid
+    cdef sp_latch ready     # value and outcome are valid
     cdef bint is_error      # value is an exception
 
     def __init__(self):
@@ -71,7 +71,10 @@ cdef class FutureBase:
     def _state(self, name):
         self.state = <State>STATE_NAMES.index(name)
         self.outcome = self.state
-        self.is_ready = self.state in (FINISHED, CANCELLED, CANCELLED_AND_NOTIFIED)
+        if self.state in (FINISHED, CANCELLED, CANCELLED_AND_NOTIFIED):
+            sp_latch_set(&self.ready)
+        else:
+            sp_latch_take_back(&self.ready)
 
     @property
     def _result(self):
@@ -128,12 +131,12 @@ cdef class FutureBase:
     def done(self):
         """True once the call has ended, or was cancelled."""
         peek(self)
-        return self.is_ready
+        return sp_latch_is_set(&self.ready)
 
     def cancelled(self):
         """True if the call was cancelled."""
         peek(self)
-        return self.is_ready and self.outcome != FINISHED
+        return sp_latch_is_set(&self.ready) and self.outcome != FINISHED
 
     def running(self):
         """True while the call is being run."""
@@ -185,7 +188,7 @@ cdef class FutureBase:
         Exception
             What the call raised; a KernelError for a kernel that failed.
         """
-        if not self.is_ready:
+        if not sp_latch_is_set(&self.ready):
             if self.home is None:
                 return _StdFuture.result(self, timeout)
             await_end(self, timeout)
@@ -200,7 +203,7 @@ cdef class FutureBase:
 
     def exception(self, timeout=None):
         """The exception that the call raised, or None; waits as result() does."""
-        if not self.is_ready:
+        if not sp_latch_is_set(&self.ready):
             if self.home is None:
                 return _StdFuture.exception(self, timeout)
             await_end(self, timeout)
@@ -255,7 +258,7 @@ cdef class FutureBase:
     def _get_snapshot(self):
         """(done, cancelled, result, exception): asyncio asks for it since 3.14."""
         peek(self)
-        if not self.is_ready:
+        if not sp_latch_is_set(&self.ready):
             return False, False, None, None
         if self.outcome != FINISHED:
             return True, True, None, None

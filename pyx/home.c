@@ -130,6 +130,8 @@ void *sp_cell_settle(struct sp_cell *cell)
     void *keep = exchange_acquire(&cell->keep, NULL);
     if (!keep || !home) /* settled before, when the home may be gone; or never joined */
         return keep;
+    if (home->is_stale) /* the lock's holder may not be in this process */
+        return keep;
     lock(home);
     if (home->next_due == cell)
         home->next_due = cell->before;

@@ -10,6 +10,7 @@ cdef class Pool:
 
     cdef sp_pool *pool
     cdef uint64_t born
+    cdef bint is_abandoned
 
     def __cinit__(self, unsigned workers, bytes name):
         cdef sp_pool_options options
@@ -28,18 +29,35 @@ cdef class Pool:
         raise_status(status)
 
     def __dealloc__(self):
-        if self.pool != NULL and self.born == epoch:
+        if self.pool != NULL and self.born == epoch and not self.is_abandoned:
             sp_pool_free(self.pool)  # closed, and without tasks: at once
 
-    cdef int shut_down(self) except -1:
-        """Run what is queued, stop the workers."""
-        cdef sp_status status
-        if self.pool == NULL or self.born != epoch:
-            return 0
-        with nogil:
-            status = sp_pool_shutdown(self.pool, SP_DRAIN)
-        if status == SP_EBUSY:
+    cdef bint shut_down(self, int64_t left_ns=-1) except -1:
+        """Run what is queued, stop the workers. False: they go on after that time."""
+        cdef int64_t deadline_ns = now_ns() + left_ns
+        cdef sp_status status = SP_EINTR
+        if self.pool == NULL or self.born != epoch or self.is_abandoned:
+            return True
+        if sp_on_worker(self.pool):
             raise RuntimeError("a pool cannot be shut down by one of its own workers")
+        sp_pool_close(self.pool, SP_DRAIN)
+        while status != SP_OK:
+            PyErr_CheckSignals()
+            with nogil:
+                status = sp__pool_wait(self.pool, left_ns)
+            if status == SP_ETIMEDOUT:
+                return False
+            if left_ns > 0:
+                left_ns = max(deadline_ns - now_ns(), 1)
+        with nogil:
+            sp_pool_shutdown(self.pool, SP_DRAIN)
+        return True
+
+    cdef int abandon(self) except -1:
+        """At exit: its workers run kernels that do not stop. They and what they use
+        are leaked."""
+        self.is_abandoned = True
+        sp_pool_close(self.pool, SP_ABANDON)
         return 0
 
 

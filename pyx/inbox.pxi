@@ -239,7 +239,7 @@ cdef class Reply:
         cdef sp_cell *cell = NULL
         cdef sp_status status = SP_EDONE
         peek(self.future)
-        if not self.future.is_ready:
+        if not sp_latch_is_set(&self.future.ready):
             if inbox.queue == NULL or self.future.home is None:
                 return self.arm_without_bell()
             cell = borrow(self.future)

@@ -312,20 +312,20 @@ uint32_t sp_lane_idle_threads(struct sp_lane *lane)
 
 static int64_t budget(struct sp_spin *spin)
 {
-    if (spin->credit > 0)
+    if (load_relaxed(&spin->credit) > 0)
         return SPIN_NS;
-    if (++spin->refused < RETRY_EVERY)
-        return 0;
-    spin->refused = 0;
-    return RETRY_NS;
+    uint32_t refused = load_relaxed(&spin->refused) + 1;
+    store_relaxed(&spin->refused, refused < RETRY_EVERY ? refused : 0);
+    return refused < RETRY_EVERY ? 0 : RETRY_NS;
 }
 
 static void learn(struct sp_spin *spin, bool has_paid)
 {
+    uint32_t credit = load_relaxed(&spin->credit);
     if (has_paid)
-        spin->credit = MAX_CREDIT;
-    else if (spin->credit > 0)
-        spin->credit--;
+        store_relaxed(&spin->credit, MAX_CREDIT);
+    else if (credit > 0)
+        store_relaxed(&spin->credit, credit - 1);
 }
 
 static bool is_called(struct sp_seat *seat)

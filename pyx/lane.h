@@ -44,8 +44,8 @@ struct sp_call {
 
 /** Whether spinning has paid lately. */
 struct sp_spin {
-    int32_t credit;
-    uint32_t refused; /* times in a row */
+    _Atomic(uint32_t) credit;
+    _Atomic(uint32_t) refused; /* times in a row */
 };
 
 /** A thread's place. Zeroed memory of the thread's own, for as long as it runs. */
@@ -78,7 +78,7 @@ struct sp_lane {
     _Atomic(uint32_t) has_spinner; /* an idle thread spins */
     _Atomic(uint32_t) caller_cpu;  /* where a call was last submitted or awaited */
     _Atomic(uint32_t) thread_cpu;  /* where a thread of the lane was last seen */
-    struct sp_spin waiter_spin;    /* of waiters; torn updates do no harm */
+    struct sp_spin waiter_spin;    /* of waiters; a lost update does no harm */
 };
 
 /** What sp_lane_put() asks of its caller. */

@@ -57,9 +57,11 @@ def run_callables(CallQueue queue not None):
             since_ns = now_ns()
             continue
         finish(ended)
-        future = <FutureBase>sp_cell_of_call(call).future
-        Py_DECREF(future)  # taken in CallQueue.put()
-        function_was_python = future.job is not None and PyFunction_Check(future.job[0])
+        future = future_of_call(call)
+        with cython.critical_section(future):
+            job = future.job  # which cancel() may drop
+        function_was_python = job is not None and PyFunction_Check(job[0])
+        job = None
         ended = run_unfinished(future)
         future = None  # not while waiting for the next
         if not function_was_python and not SP_IS_PARALLEL:
@@ -138,7 +140,7 @@ cdef bint end_callable(FutureBase future, sp_cell *cell) noexcept:
         sp_canceller_cancel(cell.home.canceller)
     with cython.critical_section(future):
         future.outcome = FINISHED
-        future.is_ready = True
+        sp_latch_set(&future.ready)
         is_unobserved = future.observers is None
         if is_unobserved:
             future.state = FINISHED

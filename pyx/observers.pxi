@@ -40,7 +40,7 @@ cdef bint order_announcement(FutureBase future) except -1:
 
     Of a callable that runs to its end the drainer is not told: see end_callable().
     """
-    if future.cell == NULL or future.is_ready:
+    if future.cell == NULL or sp_latch_is_set(&future.ready):
         return True
     cdef sp_task *task = &future.cell.task
     cdef sp_status status = sp_task_notify(task, EXECUTOR_TICKET, announced)

@@ -7,12 +7,12 @@ cdef int get_ready(FutureBase future) except -1:
     If nobody observes the future, it is finished thereby.
     """
     with cython.critical_section(future):
-        if future.is_ready or future.cell == NULL:
+        if sp_latch_is_set(&future.ready) or future.cell == NULL:
             return 0
         take_result(future)
-        if future.is_ready:  # another thread was quicker
+        if sp_latch_is_set(&future.ready):  # another thread was quicker
             return 0
-        future.is_ready = True
+        sp_latch_set(&future.ready)
         if future.observers is None:
             future.state = future.outcome
         let_go(future)
@@ -61,7 +61,7 @@ cdef int take_error(FutureBase future, sp_cell *cell) except -1:
         )
     finally:
         sp_task_unref(&cell.task)
-    if not future.is_ready:
+    if not sp_latch_is_set(&future.ready):
         future.value = error
         future.is_error = True
         track(future)  # exception -> traceback -> frame -> future
@@ -82,7 +82,7 @@ cdef int peek(FutureBase future) except -1:
     """Get ready if the call has ended."""
     cdef bint has_ended = False
     with cython.critical_section(future):
-        if not future.is_ready and future.cell != NULL:
+        if not sp_latch_is_set(&future.ready) and future.cell != NULL:
             # A callable's thread makes its future ready before it ends the task.
             has_ended = sp_task_phase(&future.cell.task) >= SP_DONE
     if has_ended:

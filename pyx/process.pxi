@@ -42,16 +42,71 @@ def is_capsule(obj):
     return PyCapsule_CheckExact(obj)
 
 
-def shut_down_pools():
-    """At exit, after all executors: what those that are gone have queued runs, too."""
+def shut_down_pools(timeout):
+    """At exit, after all executors: what those that are gone have queued runs, too.
+
+    Returns
+    -------
+    bool
+        False if tasks are unfinished, or pools at work, when the time has passed.
+    """
+    cdef int64_t left_ns = ns_of(timeout)
+    cdef int64_t deadline_ns = now_ns() + left_ns
+    cdef bint is_over = True
+    cdef Pool pool
     for home in list(homes):
-        await_group((<Home>home).home, -1)
-        (<Home>home).pool.shut_down()
-    for grave in graveyard:
-        await_group((<Grave>grave).home, -1)
-        (<Grave>grave).pool.shut_down()
+        is_over &= await_group((<Home>home).home, left_until(deadline_ns, left_ns))
+    for grave in list(graveyard):
+        is_over &= await_group((<Grave>grave).home, left_until(deadline_ns, left_ns))
+    for pool in all_pools():
+        is_over &= pool.shut_down(left_until(deadline_ns, left_ns))
+    return is_over
+
+
+cdef int64_t left_until(int64_t deadline_ns, int64_t left_ns):
+    return max(deadline_ns - now_ns(), 0) if left_ns >= 0 else -1
+
+
+cdef set all_pools():
+    pools = {(<Home>home).pool for home in list(homes)}
+    pools.update([(<Grave>grave).pool for grave in graveyard])
     if process_pool is not None:
-        process_pool.shut_down()
+        pools.add(process_pool)
+    return pools
+
+
+def stop_tasks():
+    """Cancel all that is queued, and ask all kernels that run to stop."""
+    for home in list(homes):
+        stop_home((<Home>home).home)
+    for grave in list(graveyard):
+        stop_home((<Grave>grave).home)
+
+
+cdef int stop_home(sp_home *home) except -1:
+    if not home.is_stale:
+        sp_home_cancel(home, True)
+    return 0
+
+
+def abandon_pools():
+    """Leave running kernels, their threads and their buffers alone, for good.
+
+    Returns
+    -------
+    int
+        Tasks that are unfinished.
+    """
+    cdef Pool pool
+    cdef uint32_t unfinished = 0
+    for home in list(homes):
+        unfinished += sp_group_unfinished(&(<Home>home).home.group)
+    for grave in list(graveyard):
+        unfinished += sp_group_unfinished(&(<Grave>grave).home.group)
+    for pool in all_pools():
+        if not pool.shut_down(0):
+            pool.abandon()
+    return unfinished
 
 
 def count_spinning_cpus():

@@ -90,6 +90,7 @@ cdef sp_status wait_cells(
         lane = (<FutureBase>cells[i - 1].future).home.lane
     while True:
         check_stale(cells, n)
+        PyErr_CheckSignals()  # those that came while we spun
         with nogil:
             if lane is not None:
                 sp_lane_spin(&lane.lane, &cells[i - 1].task)
@@ -263,6 +264,7 @@ cdef class Completions:
                 check_stale(&future.cell, future.cell != NULL)
             if not self.run_one_on_lane():
                 is_noted = False
+                PyErr_CheckSignals()
                 if is_debugging and left_ns < 0:
                     is_noted = note_wait(self.armed, False)
                 with nogil:

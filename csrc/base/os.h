@@ -98,7 +98,7 @@ struct sp__os_thread {
 typedef void (*sp__os_thread_fn)(void *arg);
 
 /**
- * Start a thread with all signals blocked, called `name` (cut to 15
+ * Start a thread with all signals blocked but those of a crash, called `name` (cut to 15
  * characters). Tries again for a moment when the system is short of threads.
  * Returns false when it refuses.
  */

@@ -80,10 +80,15 @@ bool sp__os_thread_start(struct sp__os_thread *ret_thread, sp__os_thread_fn run,
     snprintf(start->name, sizeof start->name, "%s", name);
 
     /* A signal must reach a thread of the host's: its handler, and whoever
-     * waits for EINTR there, are not ours. The new thread inherits the mask. */
+     * waits for EINTR there, are not ours. The new thread inherits the mask.
+     * But a thread that crashes must reach the host's handler, which says where:
+     * blocked, such a signal ends the process without a word. */
+    static const int of_a_crash[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
     sigset_t all, before;
     pthread_t thread;
     sigfillset(&all);
+    for (size_t i = 0; i < sizeof of_a_crash / sizeof *of_a_crash; i++)
+        sigdelset(&all, of_a_crash[i]);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = create(&thread, start);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -81,6 +81,8 @@ static int sum_pieces(intptr_t begin, intptr_t end, void *acc, void *user)
     const sp_integrand *f = integral->f;
     for (intptr_t piece = begin; piece < end; piece++) {
         struct sp__sum sum = {0, 0};
+        if (sp_cancelled()) /* a loop's own piece may be minutes long */
+            return SP_ECANCELLED;
         double from = (double)(piece * integral->piece_points);
         double to = fmin(from + (double)integral->piece_points, (double)integral->n);
         switch (f->kind) {

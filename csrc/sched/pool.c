@@ -245,15 +245,30 @@ void sp_pool_close(sp_pool *pool, sp_shutdown_mode mode)
     sp__idle_notify_all(&pool->idle);
 }
 
+sp_status sp__pool_wait(sp_pool *pool, int64_t timeout_ns)
+{
+    int64_t deadline_ns = sp__os_deadline(timeout_ns);
+    uint32_t running;
+    /* acquire (X1): all that the workers did. */
+    while ((running = load_acquire(&pool->running)) > 0)
+        switch (sp__os_wait(&pool->running, running, deadline_ns)) {
+        case SP__OS_WOKEN:
+            break;
+        case SP__OS_TIMED_OUT:
+            return SP_ETIMEDOUT;
+        case SP__OS_INTERRUPTED:
+            return SP_EINTR;
+        }
+    return SP_OK;
+}
+
 sp_status sp_pool_shutdown(sp_pool *pool, sp_shutdown_mode mode)
 {
     sp_pool_close(pool, mode);
     if (sp_on_worker(pool))
         return SP_EBUSY;
-    uint32_t running;
-    /* acquire (X1): all that the workers did. */
-    while ((running = load_acquire(&pool->running)) > 0)
-        sp__os_wait(&pool->running, running, SP__OS_NO_DEADLINE);
+    while (sp__pool_wait(pool, -1) != SP_OK)
+        continue; /* a signal handler has run */
     sp__staff_join(pool);
     return SP_OK;
 }

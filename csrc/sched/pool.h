@@ -77,4 +77,12 @@ void sp__pool_worker_wakes(sp_pool *pool);
  */
 bool sp__pool_is_over(sp_pool *pool);
 
+/**
+ * Wait until the workers of a closed pool have ended; they are not joined yet, which
+ * sp_pool_shutdown() then does at once. Not from a worker of the pool.
+ *
+ * @return SP_OK, SP_ETIMEDOUT, or SP_EINTR when a signal handler ran.
+ */
+sp_status sp__pool_wait(sp_pool *pool, int64_t timeout_ns);
+
 #endif /* SP_SCHED_POOL_H */

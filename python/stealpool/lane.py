@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -74,9 +75,11 @@ class Lane:
         index = self._vacant.popleft()
         # The thread refers to the lane, never to the executor, which can so be
         # collected; its collection closes the lane.
+        # A daemon to the interpreter's exit, which join_all() is a part of and can end
+        # without it. Not to the callables: _run() takes that back.
         try:
             name = f"{self._thread_name_prefix}_{index}"
-            thread = threading.Thread(name=name, target=_run, args=(self,))
+            thread = threading.Thread(name=name, target=_run, args=(self,), daemon=True)
         except BaseException:
             self._give_up(index)
             raise
@@ -138,6 +141,8 @@ class Lane:
 
 
 def _run(lane: Lane) -> None:
+    # Threads that a callable starts are daemons if their parent is one.
+    threading.current_thread()._daemonic = False  # type: ignore[attr-defined]
     lane.run()
 
 
@@ -146,14 +151,19 @@ _all_threads: weakref.WeakKeyDictionary[threading.Thread, CallQueue] = (
 )
 
 
-def join_all() -> None:
-    """At exit: end all threads, after what is queued."""
-    items = list(_all_threads.items())
-    for _, queue in items:
+def close_all() -> None:
+    """At exit: let all threads end, after what is queued."""
+    for _, queue in list(_all_threads.items()):
         queue.close()
-    for thread, _ in items:
+
+
+def join_all(deadline: float | None) -> bool:
+    """Wait for all threads until a time of time.monotonic(); False if some go on."""
+    for thread in list(_all_threads):
         if thread.is_alive():
-            thread.join()
+            left = None if deadline is None else max(deadline - time.monotonic(), 0)
+            thread.join(left)
+    return not any(thread.is_alive() for thread in list(_all_threads))
 
 
 def forget_all() -> None:
