@@ -99,7 +99,12 @@ class stealpool_runtime {
         sp_parallel_for(pool, 0, n, 0, call_range<F>, &f);
     }
 
-    template <class F> void loop_even(long n, F f) { loop(n, std::move(f)); }
+    template <class F> void loop_even(long n, F f)
+    {
+        sp_loop_options options = {};
+        options.schedule = SP_STATIC;
+        sp_parallel_for_with(pool, 0, n, &options, call_range<F>, &f);
+    }
     template <class F> void loop_uneven(long n, F f) { loop(n, std::move(f)); }
 
   private:
