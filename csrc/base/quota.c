@@ -92,10 +92,10 @@ static bool find_mount(const char *root, struct cgroup *group)
                                  : !strcmp(type, "cgroup2");
         char *save = NULL;
         char *field = strtok_r(line, " ", &save);
-        for (int skip = 0; field && skip < 3; skip++)
-            field = strtok_r(NULL, " ", &save);
+        for (int skip = 0; skip < 3; skip++)
+            field = strtok_r(NULL, " ", &save); /* the tail alone has four */
         char *mountpoint = strtok_r(NULL, " ", &save);
-        if (fits && field && mountpoint)
+        if (fits && mountpoint)
             found = copy_path(group->mount_root, field) &&
                     copy_path(group->mount, mountpoint);
     }

@@ -127,7 +127,7 @@ static void end_claimed(sp_task *task, sp_phase phase, uint32_t refs)
     uint32_t old = fetch_add_acq_rel(&task->state, change);
     assert(phase_of(old) == SP_RUNNING);
     announce_end(task, old, group);
-    if (release && old < (refs + 1) * SP__TASK_REF && refs > 0)
+    if (release && refs > 0 && old < (refs + 1) * SP__TASK_REF)
         release(task);
 }
 

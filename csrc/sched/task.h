@@ -60,8 +60,8 @@ void sp__task_complete(sp_task *task);
 
 /**
  * What a worker does with a task from a queue: run it if it can be claimed and its token
- * is not cancelled, and drop the queue's reference. The task may be gone on return. When it has run, and before
- * anybody can know, before_end(arg) is called; NULL = nothing.
+ * is not cancelled, and drop the queue's reference. The task may be gone on return. When
+ * it has run, and before anybody can know, before_end(arg) is called; NULL = nothing.
  * @return whether it was run here.
  */
 bool sp__task_execute(sp_task *task, void (*before_end)(void *), void *arg);

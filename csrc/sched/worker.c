@@ -67,7 +67,8 @@ void sp__worker_count_frame(struct sp__worker *worker)
 
 void sp__worker_leave_cpu(uint32_t cpu)
 {
-    if (!current || sp__os_current_cpu() != cpu)
+    assert(current);
+    if (sp__os_current_cpu() != cpu)
         return;
     int64_t now = sp__os_now_ns();
     if (now - current->moved_at < MOVE_EVERY_NS)
@@ -116,16 +117,12 @@ void sp__worker_push(struct sp__worker *worker, sp_task *const *tasks, size_t n)
 /* ---------------------------------------------------------------- finding */
 
 /* Queue tasks from the injector, oldest first in `tasks`: newest first into the
- * deque, so that pop() gives the oldest. Those that do not fit go back. */
+ * deque, so that pop() gives the oldest. It is empty, so they fit. */
 static void push_injected(struct sp__worker *worker, sp_task **tasks, uint32_t n)
 {
-    struct sp__batch batch = {.newest = NULL};
-    while (n > 0 && sp__deque_push(&worker->deque, tasks[n - 1]))
-        n--;
-    for (uint32_t i = 0; i < n; i++)
-        sp__batch_add(&batch, tasks[i]);
-    if (n > 0)
-        sp__injector_spill(&worker->pool->injector, &batch);
+    for (; n > 0; n--)
+        while (!sp__deque_push(&worker->deque, tasks[n - 1]))
+            spill(worker);
 }
 
 static sp_task *take_injected(struct sp__worker *worker, uint32_t lanes, uint32_t most)
@@ -244,8 +241,8 @@ static void search_before_end(void *arg)
     struct sp__worker *worker = arg;
     sp_pool *pool = worker->pool;
     count(&worker->executed, 1);
-    if (!worker->is_searching && sp__deque_is_empty(&worker->deque) &&
-        !sp__pool_has_work(pool))
+    assert(!worker->is_searching);
+    if (sp__deque_is_empty(&worker->deque) && !sp__pool_has_work(pool))
         worker->is_searching = sp__idle_start_search(&pool->idle);
 }
 
