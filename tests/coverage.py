@@ -17,59 +17,58 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ["csrc/base", "csrc/sched", "csrc/par"]
-# What there is, less a little for schedules that differ; the goals are 98 and 95.
-WANTED = {"lines": 95.0, "branches": 91.0}
+# The goals are 98 and 95; there are 99.7 and 99.2, which differ a little by schedule.
+WANTED = {"lines": 99.0, "branches": 97.0}
 
 # (file, a part of the line, why no test of C reaches it)
 KERNEL = "the kernel or the C library breaks its word"
-NO_MEMORY = "malloc() itself fails; sp__alloc() is made to fail instead"
-NO_THREADS = "the system is short of threads; the simulator refuses them instead"
-FORK = "for the binding's fork handlers: tests/py/test_process.py"
+MASK = "inside of a macro of the C library: a CPU beyond the mask"
 REASONS = [
-    ("os_linux.c", "", KERNEL),
+    ("os_linux.c", "perror", KERNEL),
+    ("os_linux.c", "abort()", KERNEL),
+    ("os_thread.c", "pthread_join", KERNEL),
     ("os_thread.c", "cannot be joined", KERNEL),
     ("os_thread.c", "abort()", KERNEL),
-    ("os_thread.c", "pthread_join", KERNEL),
-    ("os_thread.c", "if (!set)", NO_MEMORY),
-    ("os_thread.c", "if (set)", NO_MEMORY),
-    ("os_thread.c", "error", NO_THREADS),
-    ("os_thread.c", "attempt", NO_THREADS),
-    ("os_thread.c", "nanosleep", NO_THREADS),
-    ("os_thread.c", "sp__free(start)", NO_THREADS),
-    ("os_thread.c", "return false", NO_THREADS),
-    ("os_thread.c", "sched_getaffinity", "more than 1024 CPUs"),
-    ("os_thread.c", "bits", "more than 1024 CPUs"),
-    ("os_thread.c", "CPU_", "more than 1024 CPUs"),
-    ("os_thread.c", "errno != EINVAL", "more than 1024 CPUs"),
-    ("os_thread.c", "online", "the affinity cannot be read"),
-    ("memory.c", "if (memory)", NO_MEMORY),
-    ("memory.c", "cas_weak", "two threads count down at once"),
-    ("quota.c", "snprintf", "a path longer than the system allows"),
-    ("quota.c", "PATH_MAX", "a path longer than the system allows"),
-    ("quota.c", "", "a /proc that no kernel writes"),
-    ("topology.c", "", "a /sys that no kernel writes"),
-    ("lock.h", "", FORK),
-    ("token.c", "", FORK),
+    ("os_thread.c", "if (error)", "a thread's attributes cannot be made"),
+    ("os_thread.c", "return error", "a thread's attributes cannot be made"),
+    ("os_thread.c", "cpu >= 0", "sched_getcpu() fails: without vDSO and system call"),
+    ("os_thread.c", "return 0;", "sched_getcpu() fails: without vDSO and system call"),
+    ("os_thread.c", "CPU_CLR", MASK),
+    ("os_thread.c", "CPU_ISSET_S", MASK),
+    ("os_thread.c", "CPU_SET_S", MASK),
+    ("os_thread.c", "online > 1", "depends on the machine: it has one CPU, or more"),
+    ("quota.c", "quota < cpus", "depends on the machine: on its real quota"),
+    ("pool.c", "SP_MAX_WORKERS", "more than 1024 CPUs"),
+    ("staff.c", "staff.capacity &&", "somebody was refused, so one place is empty"),
+    ("task.c", "if (before_end)", "only workers take detached tasks, and count them"),
+    ("worker.c", "!sp__deque_push", "the batch fits; this way none would be lost"),
+    ("worker.c", "spill(worker)", "the batch fits; this way none would be lost"),
 ]
 
 
 def gcov(folder):
-    """gcov's files, read as JSON, one for each object of the library."""
+    """gcov's files, read as JSON, one for each object of the library, then one for each
+    of the simulator's; and which of the two it is."""
     library = (ROOT / folder).glob("csrc/libstealpool.a.p/*.gcda")
     simulated = (ROOT / folder).glob("tests/sim/libsim_library.a.p/*csrc*.gcda")
-    for data in sorted([*library, *simulated]):
+    for data in [*sorted(library), *sorted(simulated)]:
         command = ["gcov", "--json-format", "--stdout", "--branch-probabilities", data]
         result = subprocess.run(
             command, capture_output=True, text=True, check=True, cwd=ROOT / folder
         )
         for line in result.stdout.splitlines():
-            yield from json.loads(line)["files"]
+            for file in json.loads(line)["files"]:
+                yield file, "tests/sim" in str(data)
 
 
 def counted(folder):
-    """file -> line -> [times it ran, times of each of its branches]."""
+    """file -> line -> [times it ran, times of each of its branches].
+
+    The simulator's compiler, or the tests', may have made more branches of a line than
+    the other one. Then those count of which fewer were missed.
+    """
     found = defaultdict(dict)
-    for file in gcov(folder):
+    for file, is_simulated in gcov(folder):
         path = (ROOT / folder / file["file"]).resolve()
         if not path.is_relative_to(ROOT):
             continue
@@ -77,14 +76,28 @@ def counted(folder):
         if not name.startswith(tuple(FOLDERS)):
             continue
         for line in file["lines"]:
+            if is_simulated and line["line_number"] not in found[name]:
+                continue  # made by its compiler: a declaration, half a loop
             branches = [b["count"] for b in line["branches"] if not b["throw"]]
-            entry = found[name].setdefault(line["line_number"], [0, []])
+            entry = found[name].setdefault(line["line_number"], [0, {}])
             entry[0] += line["count"]
-            if len(branches) == len(entry[1]):
-                entry[1] = [a + b for a, b in zip(entry[1], branches, strict=True)]
-            else:
-                entry[1] = max(entry[1], branches, key=len)
+            if len(branches) in entry[1]:
+                before = entry[1][len(branches)]
+                branches = [a + b for a, b in zip(before, branches, strict=True)]
+            entry[1][len(branches)] = branches
+    for lines in found.values():
+        for entry in lines.values():
+            entry[1] = fewest_missed(list(entry[1].values()))
     return found
+
+
+def fewest_missed(ways):
+    """Those with the smallest part that was never taken; of equals, the most."""
+
+    def rank(taken):
+        return taken.count(0) / max(len(taken), 1), -len(taken)
+
+    return min(ways, key=rank)
 
 
 def reason_for(name, text):

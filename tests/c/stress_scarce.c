@@ -225,7 +225,7 @@ static void all_works_with_a_fifth_of_a_cpu(void)
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0)
-            _exit(work_in_quota(folder, i == 0));
+            leave_child(work_in_quota(folder, i == 0));
         int status;
         CHECK_EQ(waitpid(child, &status, 0), child);
         rmdir(folder);

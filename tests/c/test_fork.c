@@ -1,4 +1,5 @@
 /* sched/fork.h: pools in the child of a fork. */
+#include <errno.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,6 +40,22 @@ static void unlock_allocator(void)
     if (!FORKS_IN_ALLOCATOR)
         sp__lock_give(&allocator);
 }
+
+#ifdef CAN_WRAP
+static _Atomic(uint32_t) refuses_threads;
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*run)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*run)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*run)(void *), void *arg)
+{
+    if (load_relaxed(&refuses_threads))
+        return EPERM;
+    return __real_pthread_create(thread, attr, run, arg);
+}
+#endif
 
 static sp_pool *new_pool(uint32_t workers)
 {
@@ -81,19 +98,22 @@ static void leave_allocator(sp_pool *pool)
         ;
 }
 
+/* By address: gcov makes a direct call forget what fork handlers count in the child. */
+static pid_t (*volatile fork_by_address)(void) = fork;
+
 /* A child that fails a check aborts. `open`, if any, is the pool that has threads. */
 static void in_child(sp_pool *open, void (*run)(void *), void *arg)
 {
     fflush(stdout);
     leave_allocator(open);
     lock_allocator();
-    pid_t child = fork();
+    pid_t child = fork_by_address();
     unlock_allocator();
     CHECK(child >= 0);
     if (child == 0) {
         alarm(60);
         run(arg);
-        _exit(0);
+        leave_child(0);
     }
     int status;
     CHECK_EQ(waitpid(child, &status, 0), child);
@@ -184,6 +204,50 @@ static void the_child_can_use_the_pool_or_free_it(void)
     in_child(pool, free_only, pool);
     use_and_free(pool);
 }
+
+static void use_first(unsigned index, void *pool)
+{
+    (void)index;
+    use(pool);
+}
+
+static void use_at_once_and_free(void *pool)
+{
+    run_together(3, use_first, pool);
+    sp_pool_free(pool);
+}
+
+static void several_threads_of_the_child_may_use_it_first(void)
+{
+    sp_pool *pool = new_pool(2);
+    for (long round = check_rounds(20); round > 0; round--)
+        in_child(pool, use_at_once_and_free, pool);
+    sp_pool_free(pool);
+}
+
+#ifdef CAN_WRAP
+static void find_it_closed(void *pool)
+{
+    struct job job = {.runs = 0};
+    int64_t sum = 0;
+    store_relaxed(&refuses_threads, 1u);
+    sp_task_init(&job.task, run, NULL);
+    CHECK_EQ(sp_submit(pool, &job.task), SP_ECLOSED);
+    CHECK_EQ(
+        sp_parallel_reduce(pool, 0, 1000, 0, add_indices, add, &sum, sizeof sum, NULL),
+        0);
+    CHECK_EQ(sum, 499500);
+    CHECK_EQ(sp_pool_shutdown(pool, SP_DRAIN), SP_OK);
+    sp_pool_free(pool);
+}
+
+static void a_child_that_gets_no_thread_has_a_closed_pool(void)
+{
+    sp_pool *pool = new_pool(2);
+    in_child(pool, find_it_closed, pool);
+    use_and_free(pool);
+}
+#endif
 
 static void use_and_fork(void *pool)
 {
@@ -373,6 +437,10 @@ int main(void)
     if (!CAN_FORK)
         return CHECK_SKIPPED;
     RUN(the_child_can_use_the_pool_or_free_it);
+    RUN(several_threads_of_the_child_may_use_it_first);
+#ifdef CAN_WRAP
+    RUN(a_child_that_gets_no_thread_has_a_closed_pool);
+#endif
     RUN(a_grandchild_can_use_it_too);
     RUN(its_size_may_change_in_the_child);
     RUN(a_closed_pool_is_closed_in_the_child);

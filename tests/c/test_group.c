@@ -56,6 +56,66 @@ static void a_group_serves_again_after_a_wait(void)
     }
 }
 
+#ifdef CAN_WRAP
+/* What happens while somebody sleeps on a group, if it is not NULL, and how he wakes. */
+static sp_group *ends_asleep;
+static enum sp__os_wake_reason reason;
+static int64_t deadline;
+
+enum sp__os_wake_reason __real_sp__os_wait(_Atomic(uint32_t) *word, uint32_t expected,
+                                           int64_t deadline_ns);
+enum sp__os_wake_reason __wrap_sp__os_wait(_Atomic(uint32_t) *word, uint32_t expected,
+                                           int64_t deadline_ns);
+enum sp__os_wake_reason __wrap_sp__os_wait(_Atomic(uint32_t) *word, uint32_t expected,
+                                           int64_t deadline_ns)
+{
+    if (!ends_asleep)
+        return __real_sp__os_wait(word, expected, deadline_ns);
+    sp__group_leave(ends_asleep, 1);
+    ends_asleep = NULL;
+    deadline = deadline_ns;
+    return reason;
+}
+
+/* Each of three sleeps ends for another reason, the last one because all is done. */
+static void an_end_that_comes_with_a_timeout_or_signal_is_told(void)
+{
+    static const enum sp__os_wake_reason reasons[] = {SP__OS_TIMED_OUT,
+                                                      SP__OS_INTERRUPTED, SP__OS_WOKEN};
+    for (int i = 0; i < 3; i++) {
+        sp_group group;
+        sp_group_init(&group);
+        sp__group_enter(&group, 1);
+        ends_asleep = &group;
+        reason = reasons[i];
+        CHECK_EQ(sp_group_wait(&group, 1000000), SP_OK, "%d", i);
+    }
+}
+
+static void a_sleep_that_ends_for_no_reason_goes_on(void)
+{
+    sp_group group;
+    sp_group_init(&group);
+    sp__group_enter(&group, 2);
+    ends_asleep = &group;
+    reason = SP__OS_WOKEN;
+    sp_status status = sp_group_wait(&group, 1000000);
+    CHECK(status == SP_ETIMEDOUT || status == SP_EINTR, "%d", status);
+    CHECK_EQ(sp_group_unfinished(&group), 1);
+}
+
+static void the_longest_timeout_means_for_ever(void)
+{
+    sp_group group;
+    sp_group_init(&group);
+    sp__group_enter(&group, 1);
+    ends_asleep = &group;
+    reason = SP__OS_WOKEN;
+    CHECK_EQ(sp_group_wait(&group, INT64_MAX), SP_OK);
+    CHECK_EQ(deadline, SP__OS_NO_DEADLINE);
+}
+#endif
+
 struct crowd {
     sp_group group;
     sp_task tasks[2];
@@ -103,6 +163,11 @@ int main(void)
     RUN(an_empty_group_is_not_waited_for);
     RUN(tasks_are_counted_in_and_out);
     RUN(a_group_serves_again_after_a_wait);
+#ifdef CAN_WRAP
+    RUN(an_end_that_comes_with_a_timeout_or_signal_is_told);
+    RUN(a_sleep_that_ends_for_no_reason_goes_on);
+    RUN(the_longest_timeout_means_for_ever);
+#endif
     RUN(all_waiters_see_what_all_tasks_wrote);
     return 0;
 }

@@ -1,14 +1,72 @@
 /* base/os.h: the contract, whichever file implements it. */
 #define _GNU_SOURCE
 
+#include <errno.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/os.h"
 #include "check.h"
 #include "threads.h"
+
+#ifdef CAN_WRAP
+/* What the system refuses. */
+static struct {
+    int threads;       /* so many times, with */
+    int thread_error;  /* this */
+    int asked;         /* for a thread */
+    size_t mask_bytes; /* an affinity mask that has fewer */
+    int affinity_error;
+    bool memory; /* for a mask */
+    bool moves;  /* to other CPUs */
+} refused;
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*run)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*run)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*run)(void *), void *arg)
+{
+    refused.asked++;
+    if (refused.threads > 0 && refused.threads-- > 0)
+        return refused.thread_error;
+    return __real_pthread_create(thread, attr, run, arg);
+}
+
+int __real_sched_getaffinity(pid_t who, size_t bytes, cpu_set_t *ret_mask);
+int __wrap_sched_getaffinity(pid_t who, size_t bytes, cpu_set_t *ret_mask);
+int __wrap_sched_getaffinity(pid_t who, size_t bytes, cpu_set_t *ret_mask)
+{
+    if (refused.affinity_error || bytes < refused.mask_bytes) {
+        errno = refused.affinity_error ? refused.affinity_error : EINVAL;
+        return -1;
+    }
+    return __real_sched_getaffinity(who, bytes, ret_mask);
+}
+
+int __real_sched_setaffinity(pid_t who, size_t bytes, const cpu_set_t *mask);
+int __wrap_sched_setaffinity(pid_t who, size_t bytes, const cpu_set_t *mask);
+int __wrap_sched_setaffinity(pid_t who, size_t bytes, const cpu_set_t *mask)
+{
+    if (refused.moves) {
+        errno = EPERM;
+        return -1;
+    }
+    return __real_sched_setaffinity(who, bytes, mask);
+}
+
+/* What CPU_ALLOC() calls in glibc. */
+cpu_set_t *__real___sched_cpualloc(size_t n);
+cpu_set_t *__wrap___sched_cpualloc(size_t n);
+cpu_set_t *__wrap___sched_cpualloc(size_t n)
+{
+    return refused.memory ? NULL : __real___sched_cpualloc(n);
+}
+#endif
 
 /* ------------------------------------------------------------------ waiting */
 
@@ -207,6 +265,45 @@ static void a_thread_without_memory_is_refused(void)
     CHECK_EQ(seen.runs, 0);
 }
 
+#ifdef CAN_WRAP
+static void a_thread_that_is_refused_for_a_moment_starts_all_the_same(void)
+{
+    for (int times = 1; times <= 3; times++) {
+        struct sp__os_thread thread;
+        struct seen seen = {.runs = 0};
+        refused.threads = times;
+        refused.thread_error = EAGAIN;
+        refused.asked = 0;
+        CHECK(sp__os_thread_start(&thread, look_around, &seen, "late"), "%d", times);
+        CHECK_EQ(refused.asked, times + 1);
+        sp__os_thread_join(&thread);
+        CHECK_EQ(seen.runs, 1);
+    }
+}
+
+static void a_thread_that_is_refused_for_good_is_not_asked_for_for_ever(void)
+{
+    static const int errors[] = {EAGAIN, EPERM, ENOMEM};
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        struct sp__os_thread thread = {.handle = 42};
+        struct seen seen = {.runs = 0};
+        sigset_t before, after;
+        pthread_sigmask(SIG_SETMASK, NULL, &before);
+        refused.threads = 1000;
+        refused.thread_error = errors[i];
+        refused.asked = 0;
+        CHECK(!sp__os_thread_start(&thread, look_around, &seen, "never"));
+        refused.threads = 0;
+        CHECK(errors[i] == EAGAIN ? refused.asked < 10 : refused.asked == 1, "%d",
+              refused.asked);
+        pthread_sigmask(SIG_SETMASK, NULL, &after);
+        CHECK_EQ(thread.handle, 42);
+        CHECK_EQ(seen.runs, 0);
+        CHECK(sigismember(&before, SIGINT) == sigismember(&after, SIGINT));
+    }
+}
+#endif
+
 static void the_affinity_mask_is_counted(void)
 {
     CHECK(sp__os_affinity_cpus() >= 1);
@@ -238,6 +335,72 @@ static void the_cpus_are_listed(void)
     CHECK_EQ(sp__os_list_cpus(cpus, 1), 1);
 #endif
 }
+
+#if defined(__GLIBC__) && defined(CAN_WRAP)
+static void a_mask_of_a_great_many_cpus_is_read(void)
+{
+    uint32_t cpus[1024];
+    uint32_t n = sp__os_affinity_cpus();
+    for (size_t bytes = 129; bytes <= 1 << 17; bytes *= 4) {
+        refused.mask_bytes = bytes;
+        CHECK_EQ(sp__os_affinity_cpus(), n, "%zu", bytes);
+        CHECK_EQ(sp__os_list_cpus(cpus, 1024), n, "%zu", bytes);
+    }
+    refused.mask_bytes = 0;
+}
+
+/* Then all CPUs that are there count, and none can be named. */
+static void check_that_no_mask_is_had(void)
+{
+    uint32_t cpus[1024];
+    CHECK_EQ(sp__os_list_cpus(cpus, 1024), 0);
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    CHECK_EQ(sp__os_affinity_cpus(), online > 0 ? online : 1);
+}
+
+static void without_a_mask_all_cpus_count(void)
+{
+    refused.affinity_error = EPERM;
+    check_that_no_mask_is_had();
+    refused.affinity_error = EINVAL; /* for every length */
+    check_that_no_mask_is_had();
+    refused.affinity_error = 0;
+    refused.memory = true;
+    check_that_no_mask_is_had();
+    struct sp__os_thread thread;
+    struct seen seen = {.runs = 0};
+    CHECK(sp__os_thread_start(&thread, look_around, &seen, "unpinned"));
+    CHECK(!sp__os_thread_pin(&thread, 0));
+    refused.memory = false;
+    sp__os_thread_join(&thread);
+}
+
+static void who_cannot_leave_a_cpu_stays(void)
+{
+    cpu_set_t before, after;
+    CHECK_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+    sp__os_leave_cpu(CPU_SETSIZE);
+    sp__os_leave_cpu(UINT32_MAX);
+    refused.affinity_error = EINVAL;
+    sp__os_leave_cpu(0);
+    refused.affinity_error = 0;
+    refused.moves = true;
+    sp__os_leave_cpu(0);
+    refused.moves = false;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    int cpu = sched_getcpu();
+    CPU_SET(cpu, &one);
+    CHECK_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+    sp__os_leave_cpu((uint32_t)cpu);
+    CHECK_EQ(sched_getaffinity(0, sizeof after, &after), 0);
+    CHECK(CPU_EQUAL(&after, &one));
+    CHECK_EQ(sched_setaffinity(0, sizeof before, &before), 0);
+    sp__os_leave_cpu(0);
+    CHECK_EQ(sched_getaffinity(0, sizeof after, &after), 0);
+    CHECK(CPU_EQUAL(&after, &before));
+}
+#endif
 
 /* -------------------------------------------------------------------- bells */
 
@@ -289,8 +452,17 @@ int main(void)
     RUN(long_timeouts_mean_for_ever);
     RUN(a_thread_has_its_name_and_blocks_signals);
     RUN(a_thread_without_memory_is_refused);
+#ifdef CAN_WRAP
+    RUN(a_thread_that_is_refused_for_a_moment_starts_all_the_same);
+    RUN(a_thread_that_is_refused_for_good_is_not_asked_for_for_ever);
+#endif
     RUN(the_affinity_mask_is_counted);
     RUN(the_cpus_are_listed);
+#if defined(__GLIBC__) && defined(CAN_WRAP)
+    RUN(a_mask_of_a_great_many_cpus_is_read);
+    RUN(without_a_mask_all_cpus_count);
+    RUN(who_cannot_leave_a_cpu_stays);
+#endif
     RUN(a_bell_is_readable_from_ring_to_clear);
     RUN(a_bell_may_be_rung_for_ever);
     return 0;

@@ -6,6 +6,22 @@
 #include "stealpool.h"
 #include "threads.h"
 
+#ifdef CAN_WRAP
+/* A clock of our own: it stands, or leaps at each look. */
+static _Atomic(bool) is_ours;
+static _Atomic(int64_t) leap_ns;
+static _Atomic(int64_t) our_ns;
+
+int64_t __real_sp__os_now_ns(void);
+int64_t __wrap_sp__os_now_ns(void);
+int64_t __wrap_sp__os_now_ns(void)
+{
+    if (!load_relaxed(&is_ours))
+        return __real_sp__os_now_ns();
+    return fetch_add_relaxed(&our_ns, load_relaxed(&leap_ns));
+}
+#endif
+
 static sp_pool *new_pool(uint32_t workers)
 {
     sp_pool *pool;
@@ -77,6 +93,50 @@ static void every_index_is_done_once(void)
     sp_pool_free(pools[1]);
     sp_pool_free(pools[2]);
 }
+
+#ifdef CAN_WRAP
+/* From a clock that stands to one that leaps by an hour. */
+static void whatever_the_clock_says_every_index_is_done_once(void)
+{
+    static const int64_t leaps[] = {0, 1, 40, 3000, 50000, 2000000, 3600000000000};
+    static const intptr_t lengths[] = {1, 2, 31, 32, 33, 1000, N};
+    store_relaxed(&is_ours, true);
+    for (size_t i = 0; i < sizeof leaps / sizeof *leaps; i++) {
+        store_relaxed(&leap_ns, leaps[i]);
+        /* Workers would search for work for ever while the clock stands. */
+        sp_pool_options options = {.workers = 2, .keepalive_us = 1};
+        sp_pool *pool = NULL;
+        if (leaps[i] > 0)
+            CHECK_EQ(sp_pool_create(&pool, &options), SP_OK);
+        for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) {
+            for (intptr_t grain = 0; grain < 6; grain += 5) {
+                check_cover(NULL, 0, lengths[k], grain, 0);
+                check_cover(pool, 0, lengths[k], grain, 0);
+            }
+        }
+        sp_pool_free(pool);
+    }
+    store_relaxed(&is_ours, false);
+}
+
+static int count_and_fail(intptr_t begin, intptr_t end, void *user)
+{
+    (void)end;
+    CHECK_EQ(begin, 0);
+    ++*(int *)user;
+    return 7;
+}
+
+static void an_error_in_the_first_piece_is_the_end(void)
+{
+    int calls = 0;
+    store_relaxed(&leap_ns, 0);
+    store_relaxed(&is_ours, true);
+    CHECK_EQ(sp_parallel_for(NULL, 0, 1000, 0, count_and_fail, &calls), 7);
+    store_relaxed(&is_ours, false);
+    CHECK_EQ(calls, 1);
+}
+#endif
 
 static void a_range_may_lie_anywhere(void)
 {
@@ -248,6 +308,7 @@ static void impossible_planes_are_refused_and_empty_ones_done(void)
     CHECK_EQ(sp_parallel_for_2d(NULL, -1, 5, 0, 0, refuse_tile, NULL), SP_EINVAL);
     CHECK_EQ(sp_parallel_for_2d(NULL, 5, -1, 0, 0, refuse_tile, NULL), SP_EINVAL);
     CHECK_EQ(sp_parallel_for_2d(NULL, 5, 5, -1, 0, refuse_tile, NULL), SP_EINVAL);
+    CHECK_EQ(sp_parallel_for_2d(NULL, 5, 5, 0, -1, refuse_tile, NULL), SP_EINVAL);
     CHECK_EQ(sp_parallel_for_2d(NULL, INTPTR_MAX, 2, 1, 1, refuse_tile, NULL),
              SP_EINVAL);
     CHECK_EQ(sp_parallel_for_2d(NULL, 0, 5, 0, 0, refuse_tile, NULL), 0);
@@ -526,6 +587,10 @@ static void a_shut_down_pool_still_loops(void)
 int main(void)
 {
     RUN(every_index_is_done_once);
+#ifdef CAN_WRAP
+    RUN(whatever_the_clock_says_every_index_is_done_once);
+    RUN(an_error_in_the_first_piece_is_the_end);
+#endif
     RUN(a_range_may_lie_anywhere);
     RUN(the_longest_range_is_done);
     RUN(an_empty_range_is_done_at_once);

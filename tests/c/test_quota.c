@@ -190,6 +190,109 @@ static void what_cannot_be_read_limits_nothing(void)
     end();
 }
 
+static void a_line_without_a_mountpoint_is_skipped(void)
+{
+    begin();
+    put("/proc/self/cgroup", "0::/a\n");
+    put("/proc/self/mountinfo", " - cgroup2 x y\n" V2_MOUNT);
+    put("/sys/fs/cgroup/a/cpu.max", "100000 100000\n");
+    CHECK_EQ(sp__quota_cpus(root), 1);
+    end();
+}
+
+static void a_controller_is_a_whole_word(void)
+{
+    static const char *const lists[] = {"xcpu", "cpux", "cpuset,xcpu", "cpux,xcpu,"};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        begin();
+        char line[100];
+        snprintf(line, sizeof line, "3:%s:/a\n", lists[i]);
+        put("/proc/self/cgroup", line);
+        put("/proc/self/mountinfo", V1_MOUNT);
+        CHECK_EQ(sp__quota_cpus(root), 0, "%s", lists[i]);
+        end();
+    }
+}
+
+/* The first line with nothing between the colons is v2's; a named hierarchy is not. */
+static void of_two_v2_lines_the_first_counts(void)
+{
+    begin();
+    put_v2("0::/a\n0::/b\n1:name=systemd:/b\n");
+    put("/sys/fs/cgroup/a/cpu.max", "300000 100000\n");
+    put("/sys/fs/cgroup/b/cpu.max", "100000 100000\n");
+    CHECK_EQ(sp__quota_cpus(root), 3);
+    end();
+}
+
+static void a_number_that_is_none_limits_nothing(void)
+{
+    begin();
+    put("/proc/self/cgroup", "3:cpu,cpuacct:/a\n");
+    put("/proc/self/mountinfo", V1_MOUNT);
+    put("/sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "many\n");
+    put("/sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us", "100000\n");
+    CHECK_EQ(sp__quota_cpus(root), 0);
+    end();
+}
+
+/* Our own cgroup is the mounted one, or lies beside it. */
+static void the_mounted_cgroup_may_be_our_own(void)
+{
+    static const struct {
+        const char *path;
+        uint32_t cpus;
+    } cases[] = {{"0::/docker/abc\n", 3}, {"0::/docker/xyz/inner\n", 3}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        begin();
+        put("/proc/self/cgroup", cases[i].path);
+        put("/proc/self/mountinfo",
+            "31 26 0:27 /docker/abc /sys/fs/cgroup rw - cgroup2 cgroup rw\n");
+        put("/sys/fs/cgroup/cpu.max", "300000 100000\n");
+        put("/sys/fs/cgroup/inner/cpu.max", "100000 100000\n");
+        CHECK_EQ(sp__quota_cpus(root), cases[i].cpus, "%s", cases[i].path);
+        end();
+    }
+}
+
+static void a_path_that_is_too_long_limits_nothing(void)
+{
+    static char text[3 * PATH_MAX];
+    char name[PATH_MAX + 10];
+    memset(name, 'x', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    begin();
+    snprintf(text, sizeof text, "0::/%s\n", name); /* a cgroup's */
+    put_v2(text);
+    put("/sys/fs/cgroup/cpu.max", "100000 100000\n");
+    CHECK_EQ(sp__quota_cpus(root), 0);
+    put("/proc/self/cgroup", "0::/a\n");
+    snprintf(text, sizeof text, "31 26 0:27 / /%s rw - cgroup2 x y\n", name);
+    put("/proc/self/mountinfo", text); /* a mount's */
+    CHECK_EQ(sp__quota_cpus(root), 0);
+    snprintf(text, sizeof text, "31 26 0:27 /%s /a rw - cgroup2 x y\n", name);
+    put("/proc/self/mountinfo", text); /* its root's */
+    CHECK_EQ(sp__quota_cpus(root), 0);
+
+    /* Each fits, but not both together. */
+    name[PATH_MAX - 2] = '\0';
+    snprintf(text, sizeof text, "0::/%s\n", name);
+    put("/proc/self/cgroup", text);
+    snprintf(text, sizeof text, "31 26 0:27 / /%s rw - cgroup2 x y\n", name);
+    put("/proc/self/mountinfo", text);
+    CHECK_EQ(sp__quota_cpus(root), 0);
+    snprintf(text, sizeof text, "3:cpu:/%s\n", name);
+    put("/proc/self/cgroup", text);
+    snprintf(text, sizeof text, "31 26 0:27 / /%s rw - cgroup x cpu\n", name);
+    put("/proc/self/mountinfo", text);
+    CHECK_EQ(sp__quota_cpus(root), 0);
+    end();
+
+    static char long_root[3 * PATH_MAX];
+    memset(long_root, 'x', sizeof long_root - 1);
+    CHECK_EQ(sp__quota_cpus(long_root), 0);
+}
+
 static void the_real_files_give_an_answer(void)
 {
     uint32_t affinity = sp__os_affinity_cpus();
@@ -210,6 +313,12 @@ int main(void)
     RUN(a_container_sees_its_cgroup_as_the_root);
     RUN(a_mount_of_another_cgroup_counts_as_it_is);
     RUN(what_cannot_be_read_limits_nothing);
+    RUN(a_line_without_a_mountpoint_is_skipped);
+    RUN(a_controller_is_a_whole_word);
+    RUN(of_two_v2_lines_the_first_counts);
+    RUN(a_number_that_is_none_limits_nothing);
+    RUN(the_mounted_cgroup_may_be_our_own);
+    RUN(a_path_that_is_too_long_limits_nothing);
     RUN(the_real_files_give_an_answer);
     return 0;
 }

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "check.h"
+#include "sched/pool.h"
 #include "stealpool.h"
 #include "threads.h"
 
@@ -147,6 +148,89 @@ static void a_group_is_told_though_its_worker_goes_on_with_others(void)
     sp_pool_free(pool);
 }
 
+struct gated_task {
+    sp_task task;
+    struct gate gate;
+};
+
+static void await_gate(sp_task *task)
+{
+    await(&((struct gated_task *)task)->gate.opened, 1);
+}
+
+static void a_group_is_told_though_its_worker_goes_on_with_another_kind(void)
+{
+    sp_pool *pool = new_pool(1);
+    for (long round = check_rounds(50); round > 0; round--) {
+        struct gated_task gated = {.gate = {0}};
+        sp_group first;
+        sp_group_init(&first);
+        sp_task_init(&gated.task, await_gate, NULL);
+        for (int i = 0; i < 5; i++)
+            CHECK_EQ(sp_spawn(pool, &first, run_plainly, NULL, 0), SP_OK);
+        CHECK_EQ(sp_submit(pool, &gated.task), SP_OK);
+        wait_for(&first);
+        store_seq_cst(&gated.gate.opened, 1);
+        while (sp_task_wait(&gated.task, -1, 0) == SP_EINTR)
+            ;
+    }
+    sp_pool_free(pool);
+}
+
+/* A worker of one pool is an outside thread to another. */
+struct visit {
+    sp_task task;
+    sp_pool *elsewhere;
+    sp_group group;
+};
+
+static void spawn_elsewhere(sp_task *task)
+{
+    struct visit *visit = (struct visit *)task;
+    for (int i = 0; i < 100; i++)
+        CHECK_EQ(sp_spawn(visit->elsewhere, &visit->group, run_plainly, NULL, 0),
+                 SP_OK);
+}
+
+static void a_worker_spawns_in_another_pool(void)
+{
+    sp_pool *pool = new_pool(1);
+    struct visit visit = {.elsewhere = new_pool(1)};
+    store_relaxed(&plain_runs, 0);
+    sp_group_init(&visit.group);
+    sp_task_init(&visit.task, spawn_elsewhere, NULL);
+    CHECK_EQ(sp_submit(pool, &visit.task), SP_OK);
+    while (sp_task_wait(&visit.task, -1, 0) == SP_EINTR)
+        ;
+    wait_for(&visit.group);
+    CHECK_EQ(load_relaxed(&plain_runs), 100);
+    sp_pool_free(visit.elsewhere);
+    sp_pool_free(pool);
+}
+
+static void a_thread_that_lost_its_cpu_in_a_slab_keeps_nobody(void)
+{
+    sp_pool *pool = new_pool(2);
+    sp_group group;
+    sp_group_init(&group);
+    for (int i = 0; i < SP__POOL_SLABS; i++)
+        while (!sp__slab_try_lock(&pool->slabs[i]))
+            ; /* weak */
+    for (int i = 0; i < 10; i++)
+        CHECK_EQ(sp_spawn(pool, &group, run_plainly, NULL, 0), SP_OK);
+    wait_for(&group);
+    for (int i = 0; i < SP__POOL_SLABS; i++)
+        sp__slab_unlock(&pool->slabs[i]);
+    sp_pool_free(pool);
+}
+
+static void an_argument_without_end_is_refused(void)
+{
+    sp_pool *pool = new_pool(1);
+    CHECK_EQ(sp_spawn(pool, NULL, run_plainly, "", SIZE_MAX), SP_ENOMEM);
+    sp_pool_free(pool);
+}
+
 static void a_closed_pool_refuses(void)
 {
     sp_pool *pool = new_pool(1);
@@ -154,6 +238,7 @@ static void a_closed_pool_refuses(void)
     sp_group_init(&group);
     sp_pool_close(pool, SP_DRAIN);
     CHECK_EQ(sp_spawn(pool, &group, run_plainly, NULL, 0), SP_ECLOSED);
+    CHECK_EQ(sp_spawn(pool, NULL, run_plainly, NULL, 0), SP_ECLOSED);
     CHECK_EQ(sp_group_unfinished(&group), 0);
     sp_pool_free(pool);
 }
@@ -234,6 +319,10 @@ int main(void)
     RUN(without_argument_and_group_a_task_runs_too);
     RUN(tasks_spawn_tasks_and_the_group_waits_for_all);
     RUN(a_group_is_told_though_its_worker_goes_on_with_others);
+    RUN(a_group_is_told_though_its_worker_goes_on_with_another_kind);
+    RUN(a_worker_spawns_in_another_pool);
+    RUN(a_thread_that_lost_its_cpu_in_a_slab_keeps_nobody);
+    RUN(an_argument_without_end_is_refused);
     RUN(a_closed_pool_refuses);
     RUN(abandoned_tasks_leave_their_group);
     RUN(without_memory_nothing_happens);

@@ -196,6 +196,17 @@ static void refused_threads_are_done_without(void)
     sp_pool_free(pool);
 }
 
+static void none_at_all_means_as_many_as_there_are_cpus(void)
+{
+    sp_pool_options options = {.workers = 1, .max_workers = SP_MAX_WORKERS};
+    sp_pool *pool; /* and there are no places for stand-ins */
+    CHECK_EQ(sp_pool_create(&pool, &options), SP_OK);
+    CHECK_EQ(sp_pool_resize(pool, 0), SP_OK);
+    CHECK_EQ(sp_pool_workers(pool), sp_usable_cpus());
+    check_that_n_work_at_once(pool, sp_usable_cpus() < 8 ? sp_usable_cpus() : 8);
+    sp_pool_free(pool);
+}
+
 /* ------------------------------------------------------------------ blocking */
 
 static void others_stand_in_for_blocked_workers(void)
@@ -228,6 +239,22 @@ static void only_so_many_stand_in(void)
         CHECK_EQ(load_seq_cst(&crowd.arrived), 5);
         sp_pool_free(pool);
     }
+}
+
+static void a_stand_in_that_is_refused_is_none_that_is_wanted(void)
+{
+    static struct crowd crowd;
+    sp_pool *pool = new_pool(1, 0);
+    gather(&crowd, pool, 1, true);
+    await(&crowd.arrived, 1); /* it has a stand-in: two threads */
+    if (sp__alloc_fail_at(0, true))
+        CHECK_EQ(sp_pool_resize(pool, 2), SP_ETHREAD);
+    sp__alloc_fail_at(-1, false);
+    disperse(&crowd);
+    CHECK_EQ(sp_pool_resize(pool, 2), SP_OK);
+    CHECK_EQ(sp_pool_workers(pool), 2);
+    check_that_n_work_at_once(pool, 2);
+    sp_pool_free(pool);
 }
 
 static void nothing_happens_outside_of_workers(void)
@@ -413,8 +440,10 @@ int main(void)
     RUN(what_a_worker_had_queued_goes_to_the_others);
     RUN(nonsense_is_refused);
     RUN(refused_threads_are_done_without);
+    RUN(none_at_all_means_as_many_as_there_are_cpus);
     RUN(others_stand_in_for_blocked_workers);
     RUN(only_so_many_stand_in);
+    RUN(a_stand_in_that_is_refused_is_none_that_is_wanted);
     RUN(nothing_happens_outside_of_workers);
     RUN(blocking_may_be_nested);
     RUN(a_worker_that_waits_for_a_running_task_is_stood_in_for);

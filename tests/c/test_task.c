@@ -238,6 +238,56 @@ static void a_wait_times_out(void)
     CHECK_EQ(sp_task_wait(&job.task, 0, INT64_MAX), SP_OK);
 }
 
+/* Deadlines are in nanoseconds; a spin that is longer than the wait is cut. */
+static void a_spin_ends_with_the_wait(void)
+{
+    static const int64_t spins[] = {1000, 1000000, 1000000000000000};
+    for (int i = 0; i < 3; i++) {
+        struct job job = new_job();
+        sp_task_init(&job.task, run, NULL);
+        sp_status status = sp_task_wait(&job.task, 1000000, spins[i]);
+        CHECK(status == SP_ETIMEDOUT || status == SP_EINTR, "%d", status);
+    }
+}
+
+#ifdef CAN_WRAP
+/* What happens while somebody sleeps on a task, if it is not NULL, and how he wakes. */
+static sp_task *ends_asleep;
+static enum sp__os_wake_reason reason;
+
+enum sp__os_wake_reason __real_sp__os_wait(_Atomic(uint32_t) *word, uint32_t expected,
+                                           int64_t deadline_ns);
+enum sp__os_wake_reason __wrap_sp__os_wait(_Atomic(uint32_t) *word, uint32_t expected,
+                                           int64_t deadline_ns);
+enum sp__os_wake_reason __wrap_sp__os_wait(_Atomic(uint32_t) *word, uint32_t expected,
+                                           int64_t deadline_ns)
+{
+    if (!ends_asleep)
+        return __real_sp__os_wait(word, expected, deadline_ns);
+    sp_task *task = ends_asleep;
+    ends_asleep = NULL;
+    if (job_of(task)->saw_stop)
+        CHECK_EQ(sp_task_cancel(task), SP_OK);
+    else
+        CHECK_EQ(sp_task_run(task), SP_OK);
+    return reason;
+}
+
+static void an_end_that_comes_with_a_timeout_or_signal_is_told(void)
+{
+    static const enum sp__os_wake_reason reasons[] = {SP__OS_TIMED_OUT,
+                                                      SP__OS_INTERRUPTED, SP__OS_WOKEN};
+    for (int i = 0; i < 6; i++) {
+        struct job job = {.saw_stop = i % 2};
+        sp_task_init(&job.task, run, NULL);
+        ends_asleep = &job.task;
+        reason = reasons[i / 2];
+        sp_status wanted = job.saw_stop ? SP_ECANCELLED : SP_OK;
+        CHECK_EQ(sp_task_wait(&job.task, 1000000, 0), wanted, "%d", i);
+    }
+}
+#endif
+
 static void wait_spinning(unsigned index, void *arg)
 {
     struct job *job = arg;
@@ -341,6 +391,10 @@ int main(void)
     RUN(an_inner_task_has_a_stop_flag_of_its_own);
     RUN(waiters_wake_up_when_it_ends);
     RUN(a_wait_times_out);
+    RUN(a_spin_ends_with_the_wait);
+#ifdef CAN_WRAP
+    RUN(an_end_that_comes_with_a_timeout_or_signal_is_told);
+#endif
     RUN(one_may_spin_for_ever);
     RUN(a_task_reports_to_two_queues);
     RUN(a_cancelled_task_reports_too);

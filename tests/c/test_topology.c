@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "base/topology.h"
 #include "check.h"
 
@@ -79,6 +80,35 @@ static void unknown_cpus_are_cores_of_their_own(void)
     check_order(false, 3, (uint32_t[]){12, 11, 10}, (uint32_t[]){10, 11, 12});
 }
 
+/* Negative, or no number: as if the file were not there. */
+static void nonsense_is_as_good_as_nothing(void)
+{
+    char path[256];
+    for (int cpu = 20; cpu < 23; cpu++)
+        add_cpu(cpu, -1, cpu == 21 ? -1 : 22 - cpu);
+    snprintf(path, sizeof path, "%s/sys/devices/system/cpu/cpu22/topology/core_id",
+             root);
+    FILE *file = fopen(path, "w");
+    CHECK(file);
+    fputs("none\n", file);
+    fclose(file);
+    check_order(false, 3, (uint32_t[]){22, 21, 20}, (uint32_t[]){20, 21, 22});
+}
+
+static void without_memory_or_a_root_any_order_will_do(void)
+{
+    uint32_t cpus[] = {5, 1, 7};
+    if (sp__alloc_fail_at(0, false))
+        sp__topology_sort(root, cpus, 3, true);
+    sp__alloc_fail_at(-1, false);
+    CHECK_EQ(cpus[0] + cpus[1] + cpus[2], 13);
+    static char long_root[5000];
+    memset(long_root, 'x', sizeof long_root - 1);
+    sp__topology_sort(long_root, cpus, 3, false);
+    for (uint32_t i = 0; i < 3; i++)
+        CHECK_EQ(cpus[i], ((uint32_t[]){1, 5, 7})[i]);
+}
+
 int main(void)
 {
     CHECK(mkdtemp(root));
@@ -87,6 +117,8 @@ int main(void)
     RUN(spread_takes_packages_in_turn_and_siblings_last);
     RUN(only_the_cpus_that_are_given_count);
     RUN(unknown_cpus_are_cores_of_their_own);
+    RUN(nonsense_is_as_good_as_nothing);
+    RUN(without_memory_or_a_root_any_order_will_do);
     char command[64];
     snprintf(command, sizeof command, "rm -r %s", root);
     return system(command);
