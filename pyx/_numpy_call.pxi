@@ -44,6 +44,11 @@ cdef enum:
 cdef int64_t STEP_NS = 500_000
 cdef int64_t SIGNALS_NS = 20_000_000
 
+# A piece: beginning and ending one takes some 200 ns, most of it for the floating-point
+# environment. There are enough of them that threads end together.
+cdef double PIECE_NS = 20_000.0
+cdef double FEWEST_PIECES = 64.0
+
 cdef int INTERRUPTED = 1
 cdef int LOOP_FAILED = 2
 
@@ -209,13 +214,15 @@ cdef class Call:
         grid.n_free = max(n_dims - 1, 0)
         return True
 
-    cdef object run(self, object executor):
+    cdef object run(self, object executor, double expected_ns):
         """Run it, split over the executor's pool, without the GIL.
 
-        Returns NotImplemented if the loop has failed; it has left no exception then.
+        It takes about `expected_ns` of one thread; 0 = unknown. Returns NotImplemented
+        if the loop has failed; it has left no exception then.
         """
         cdef Job *job = &self.job
         cdef Handle target = handle(executor)
+        cdef intptr_t grain = self.grain_of(expected_ns)
         cdef int code
         job.call = <void *>self
         job.owner = PyThread_get_thread_ident()
@@ -223,7 +230,7 @@ cdef class Call:
         job.spent_ns = job.done = 0
         sp__grid_fp_init(&job.fp)
         with nogil:
-            code = parallel_for(target.pool, 0, job.n_indices, 0, run_piece, job)
+            code = parallel_for(target.pool, 0, job.n_indices, grain, run_piece, job)
         if self.interruption is not None:
             error, self.interruption = self.interruption, None
             raise error
@@ -236,6 +243,14 @@ cdef class Call:
         if self.can_raise and job.fp.raised:
             warn_of_floating_point(self.name, job.fp.raised)
         return self.result
+
+    cdef intptr_t grain_of(self, double expected_ns):
+        """Indices of a piece of PIECE_NS; 0 = let the loop find out."""
+        cdef intptr_t n = self.job.n_indices, grain
+        if expected_ns <= 0:
+            return 0
+        grain = <intptr_t>(min(PIECE_NS / expected_ns, 1.0 / FEWEST_PIECES) * n)
+        return grain if grain > 1 else 0
 
     cdef double ns_per_point(self):
         """As measured on the thread that has called."""

@@ -127,7 +127,7 @@ cdef class Ufunc:
     ):
         if call is None:
             return self.measured(function, args, kwargs, ns, size)
-        result = call.run(self.executor_of(executor))
+        result = call.run(self.executor_of(executor), size * ns[0])
         if result is NotImplemented:
             return PyObject_Call(function, args, kwargs)
         self.pool_calls += 1
