@@ -114,6 +114,83 @@ def asan(tests):
     c_tests("asan", tests)
 
 
+# What an extension does that sees freed memory; ASan must say so.
+PLANTED = """
+import ctypes, numpy, stealpool
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+address = libc.malloc(8000)
+freed = numpy.ctypeslib.as_array((ctypes.c_uint8 * 7500).from_address(address))
+libc.free(address)
+from stealpool import image
+image.rgb_to_gray(freed.reshape(50, 50, 3))
+"""
+
+# Without leaks: the interpreter does not free all that it has.
+ASAN_PY_OPTIONS = "detect_leaks=0:detect_stack_use_after_return=1"
+
+ASAN_PY_TESTS = [
+    "tests/py/test_lifetimes.py",
+    "tests/py/test_kernel.py",
+    "tests/py/test_sources.py",
+    "tests/py/test_abis.py",
+    "tests/py/test_ranges.py",
+    "tests/py/test_buffers.py",
+    "tests/py/test_ufunc.py",
+    "tests/py/test_ufunc_numpy.py",
+    "tests/py/test_integrate.py",
+    "tests/py/test_image.py",
+    "tests/py/test_mapping.py",
+]
+
+
+@click.command()
+@click.argument("pytest_args", nargs=-1)
+@click.pass_context
+def asan_py(ctx, pytest_args):
+    """Run Python tests on extensions that ASan and UBSan watch; those of kernels.
+
+    \b
+    spin asan-py
+    spin asan-py tests/py/test_lifetimes.py
+    """
+    folder = ROOT / "build-asan-py"
+    options = [f"-D{option}" for option in ("tests=disabled", "b_lundef=false")]
+    options.append("-Db_sanitize=address,undefined")
+    ctx.invoke(build, build_dir=folder.name, quiet=True, meson_args=options)
+    meson._set_pythonpath(folder.name, quiet=True)
+    for old in folder.glob("report*"):
+        old.unlink()
+    # The interpreter knows no ASan, so its library comes first; and that of C++, whose
+    # exceptions it catches on their way.
+    libraries = [
+        subprocess.check_output(["gcc", f"-print-file-name={name}"], text=True).strip()
+        for name in ("libasan.so", "libstdc++.so")
+    ]
+    reports = f":log_path={folder / 'report'}"
+    watched = [
+        "env",
+        "LD_PRELOAD=" + " ".join(libraries),
+        "PYTHONMALLOC=malloc",
+        "ASAN_OPTIONS=" + ASAN_PY_OPTIONS + reports,
+        "UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1" + reports,
+        PYTHON,
+        "-P",
+    ]
+    found = not call(*watched, "-c", PLANTED, check=False) and list(folder.glob("rep*"))
+    if not found or "heap-use-after-free" not in found[0].read_text():
+        sys.exit("ASan does not see a planted error, so it watches nothing")
+    found[0].unlink()
+    is_good = call(
+        *watched, "-m", "pytest", *(pytest_args or ASAN_PY_TESTS), check=False
+    )
+    found = list(folder.glob("report*"))
+    for report in found:  # also of programs that a test has run
+        click.echo(report.read_text())
+    sys.exit(not is_good or bool(found))
+
+
 @click.command()
 @click.option("--schedules", type=float, default=1e6, show_default=True)
 @click.option("--base", type=int, default=1, help="The first seed.")

@@ -184,6 +184,82 @@ print(future.result(60).tolist(), again(np.arange(3.0)).tolist())
     )
 
 
+PLAIN = """
+import ctypes
+import numpy as np
+import stealpool
+library = ctypes.CDLL({library!r})
+user = np.full(1000, {offset})
+plus = stealpool.kernel(library.plus, "double (double, void *)", user=user)
+squares = stealpool.kernel(library.squares, "batch")
+"""
+
+
+def test_plain_module_is_reloaded_with_other_data_while_its_kernels_wait(
+    run, library, tmp_path
+):
+    versions = [PLAIN.format(library=library, offset=n) for n in (1.0, 2.0)]
+    assert (
+        run(f"""
+import importlib, pathlib
+sys.dont_write_bytecode = True  # which would tell versions apart by the second
+sys.path.insert(0, {str(tmp_path)!r})
+path = pathlib.Path({str(tmp_path)!r}, "plain.py")
+path.write_text({versions[0]!r})
+import plain
+block()
+futures = [executor.submit(plain.plus, 1.0) for _ in range(20)]
+futures += [executor.submit(plain.squares, np.arange(100.0)) for _ in range(20)]
+path.write_text({versions[1]!r})
+importlib.reload(plain)
+gc.collect()
+futures.append(executor.submit(plain.plus, 1.0))
+del plain, sys.modules["plain"], library
+gc.collect()
+unblock()
+assert all((f.result(60) == np.arange(100.0) ** 2).all() for f in futures[20:40])
+print({{f.result(60) for f in futures[:20]}}, futures[-1].result(60))
+""")
+        == "{2.0} 3.0\n"
+    )
+
+
+@pytest.mark.slow  # compiles
+def test_cython_module_is_reloaded_and_dropped_while_its_kernels_wait(
+    run, cython_project
+):
+    assert (
+        run(f"""
+import importlib
+sys.path.insert(0, {str(cython_project)!r})
+import kinds
+block()
+futures = []
+def submit():
+    roots = stealpool.kernel(kinds, "roots")
+    distance = stealpool.kernel(kinds, "distance", user=np.array([1.0, 3.0]))
+    futures.extend(executor.submit(distance, 5.0) for _ in range(20))
+    futures.extend(executor.submit(roots, np.arange(100.0)) for _ in range(20))
+submit()
+kinds = importlib.reload(kinds)
+submit()
+del kinds, sys.modules["kinds"]
+gc.collect()
+import kinds
+submit()
+del kinds, sys.modules["kinds"]
+gc.collect()
+unblock()
+for start in range(0, len(futures), 40):
+    assert {{f.result(60) for f in futures[start : start + 20]}} == {{5.0}}
+    for future in futures[start + 20 : start + 40]:
+        assert (future.result(60) == np.sqrt(np.arange(100.0))).all()
+print(len(futures))
+""")
+        == "120\n"
+    )
+
+
 def test_numba_function_is_compiled_again_while_the_old_one_waits(run):
     pytest.importorskip("numba")
     assert (
