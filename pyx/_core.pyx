@@ -7,6 +7,7 @@ own. It is put together from parts, in the order of what needs what:
 errors      a status becomes an exception
 buffers     arrays that a task uses
 kernel      a C function, its arguments, its result
+columns     the arguments of many calls, in arrays
 calls       the queue of a Python lane
 token       cancels from afar
 home        an executor's pool, group and counters
@@ -21,7 +22,8 @@ waiting     for one future, for many
 inbox       what has ended for an event loop
 aio         what a coroutine awaits
 admission   who may submit now: time limits, tokens, full queues
-executor    submit, submit_many
+executor    submit
+batch       submit_many: many calls of a kernel
 plans       the built-in kernels
 abis        kernels that know shapes
 ranges      loops over a range
@@ -36,6 +38,7 @@ from cpython.buffer cimport (
     PyObject_GetBuffer,
 )
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.object cimport PyObject_GenericSetAttr
 from cpython.pycapsule cimport (
@@ -134,6 +137,7 @@ cdef object _LOGGER = _cf._base.LOGGER
 include "errors.pxi"
 include "buffers.pxi"
 include "kernel.pxi"
+include "columns.pxi"
 include "calls.pxi"
 include "token.pxi"
 include "home.pxi"
@@ -149,6 +153,7 @@ include "inbox.pxi"
 include "aio.pxi"
 include "admission.pxi"
 include "executor.pxi"
+include "batch.pxi"
 include "plans.pxi"
 include "abis.pxi"
 include "ranges.pxi"

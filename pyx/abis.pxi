@@ -68,7 +68,7 @@ cdef int raise_of(Job job, sp_cell *cell) except -1:
         return 0
     if sp_cell_was_cancelled(cell):
         raise _CancelledError()
-    raise exception_of_error(job.name, cell.error, cell.message, False)
+    raise exception_of_error(job.name, cell.error, sp_cell_message(cell), False)
 
 
 cdef int run_array(void *data, sp_word *ret_value) noexcept nogil:

@@ -120,7 +120,7 @@ cdef class AsyncFuture(Reply):
         """
         error = self.exception()
         if error is None:
-            return self.future.value
+            return value_of(self.future)
         try:
             raise error.with_traceback(self.traceback)
         finally:
@@ -290,7 +290,7 @@ cdef class Relay(Reply):
         elif future.is_error:
             self.target.set_exception(error_for_loop(future.value))
         else:
-            self.target.set_result(future.value)
+            self.target.set_result(value_of(future))
         return 0
 
 

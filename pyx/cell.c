@@ -14,32 +14,37 @@
 static void free_cell(sp_task *task)
 {
     struct sp_cell *cell = sp_cell_of(task);
-    free(cell->message);
-    free(cell);
+    struct sp_block *block = sp_cell_block(cell);
+    if (cell->error)
+        free(cell->words[0].pointer);
+    /* acq_rel (K1): the last one to drop sees what all others did before. */
+    uint32_t old = fetch_sub_acq_rel(&block->counts, SP_BLOCK_CELL);
+    if (old % SP_BLOCK_UNSETTLED == SP_BLOCK_CELL)
+        sp_block_free(block);
 }
 
-static void call(struct sp_cell *cell)
+static void call(struct sp_cell *cell, const struct sp_callee *callee)
 {
-    struct sp_callee *callee = cell->callee;
-    cell->value = sp__call(callee->function, callee->shape, cell->words);
+    cell->words[0] = sp__call(callee->function, callee->shape, cell->words);
     if (callee->returns_status)
-        cell->error = (int32_t)cell->value.integer;
+        cell->error = (int32_t)cell->words[0].integer;
 }
 
 static void run_cell(sp_task *task)
 {
     struct sp_cell *cell = sp_cell_of(task);
+    const struct sp_block *block = sp_cell_block(cell);
     /* Only a cell that has joined has a home that is settled. */
-    struct sp_home *home = task->group ? cell->home : NULL;
+    struct sp_home *home = task->group ? block->home : NULL;
     sp_take_failure(); /* of a kernel that failed in words only */
-    if (cell->plan)
-        cell->error = cell->plan(cell->words, &cell->value);
+    if (block->kind == SP_PLAN)
+        cell->error = block->plan(sp_cell_plan(cell), cell->words);
     else
-        call(cell);
+        call(cell, block->callee);
     if (cell->error) {
         const char *words = sp_take_failure();
         /* Without memory the code alone has to do. */
-        cell->message = *words ? strdup(words) : NULL;
+        cell->words[0].pointer = *words ? strdup(words) : NULL;
     }
     if (!home)
         return;
@@ -48,43 +53,31 @@ static void run_cell(sp_task *task)
     sp_home_count_ended(home, SP_NATIVE_LANE);
 }
 
-static struct sp_cell *make(size_t bytes_of_words)
+void sp_cell_init(struct sp_cell *cell, struct sp_block *block)
 {
-    if (bytes_of_words > SIZE_MAX - sizeof(struct sp_cell))
-        return NULL;
-    struct sp_cell *cell = malloc(sizeof *cell + bytes_of_words);
-    if (!cell)
-        return NULL;
-    memset(cell, 0, sizeof *cell);
+    memset((void *)cell, 0, sizeof *cell);
     sp_task_init(&cell->task, run_cell, free_cell);
-    return cell;
+    sp_cell_set_block(cell, block);
+}
+
+static struct sp_cell *only_cell(struct sp_block *block)
+{
+    return block ? sp_block_cell(block, 0) : NULL;
 }
 
 struct sp_cell *sp_cell_for_call(struct sp_callee *callee)
 {
-    size_t n = callee->shape.words;
-    struct sp_cell *cell = make(n * sizeof(union sp__word));
-    if (!cell)
-        return NULL;
-    memset(cell->words, 0, n * sizeof(union sp__word));
-    cell->callee = callee;
-    return cell;
+    return only_cell(sp_block_for_calls(callee, 1, false));
 }
 
 struct sp_cell *sp_cell_for_plan(sp_plan_fn plan, size_t size)
 {
-    struct sp_cell *cell = make(size);
-    if (cell)
-        cell->plan = plan;
-    return cell;
+    return only_cell(sp_block_for_plan(plan, size));
 }
 
 struct sp_cell *sp_cell_for_callable(void)
 {
-    struct sp_cell *cell = make(sizeof(struct sp_call));
-    if (cell)
-        memset(sp_cell_call(cell), 0, sizeof(struct sp_call));
-    return cell;
+    return only_cell(sp_block_for_callable());
 }
 
 void sp_cell_run_inline(struct sp_cell *cell)
@@ -107,7 +100,7 @@ sp_status sp_cell_cancel(struct sp_cell *cell)
     sp_status status = sp_task_cancel(&cell->task);
     /* What joined late was not counted. */
     if (status == SP_OK && cell->task.group)
-        sp_home_count_ended(cell->home, sp_cell_lane(cell));
+        sp_home_count_ended(sp_cell_home(cell), sp_cell_lane(cell));
     return status;
 }
 

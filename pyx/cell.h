@@ -1,12 +1,12 @@
 /*
  * cell.h - what lies behind a Future: a task, its arguments, its result.
  *
- * A cell is malloc'd when a call is submitted. The Future has one reference, the
- * pool's queue another until the task has ended; the last one frees the cell,
- * in any thread, without the GIL. What a cell holds of Python (`keep`: the
- * kernel, pinned buffers) is dropped by sp_cell_settle()'s caller, under the
- * GIL, before that: by whoever first sees the task ended, or by the drainer when
- * the Future is gone.
+ * A cell is made when a call is submitted, alone or with others (block.h). The Future has
+ * one reference, the pool's queue another until the task has ended; the last one frees
+ * the cell, in any thread, without the GIL. What a cell's block holds of Python (`keep`:
+ * the kernel, pinned buffers) is dropped by sp_cell_settle()'s caller, under the GIL,
+ * before that: by whoever first sees the task ended, or by the drainer when the Future
+ * is gone.
  *
  * No Python.h here: Python objects are pointers that are carried, not looked at.
  */
@@ -18,58 +18,84 @@
 #include <stdint.h>
 
 #include "base/atomics.h"
+#include "block.h"
 #include "home.h"
-#include "kernels/call.h"
 #include "lane.h"
 #include "stealpool.h"
 
-/* What is called, shared by all calls of one Kernel object, who owns it. */
-struct sp_callee {
-    sp__callee_fn function;
-    struct sp__call_shape shape;
-    bool returns_status; /* a result that is not 0 is an error */
-};
-
-/* A job that is not the call of a kernel: a loop on the pool, say. Runs without
- * the GIL; returns 0 or an error code. */
-typedef int (*sp_plan_fn)(void *plan, union sp__word *ret_value);
-
 struct sp_cell {
-    sp_task task; /* first: cells and tasks convert */
-    struct sp_home *home;
-    struct sp_cell *before, *after; /* in home->cells */
-    void *future;                   /* borrowed; NULL when it is gone */
-    _Atomic(void *) keep;           /* owned reference; NULL when settled */
-    struct sp_callee *callee;       /* NULL: see plan */
-    sp_plan_fn plan;                /* NULL: a Python callable, run elsewhere */
-    union sp__word value;           /* the result (T1) */
-    int32_t error;                  /* 0, or the kernel's code (T1) */
-    _Atomic(uint32_t) due_ms;       /* see home.c; SP_CELL_NOT_DUE: no time limit */
-    char *message;                  /* the kernel's words, malloc'd, or NULL (T1) */
-    union sp__word words[]; /* arguments, the plan's own data, or a struct sp_call */
-};
+    sp_task task;    /* first: cells and tasks convert */
+    void *future;    /* borrowed; NULL when it is gone */
+    int32_t error;   /* 0, or the kernel's code (T1) */
+    uint16_t offset; /* from the block's beginning, in words */
+    _Atomic(uint8_t) is_settled;
+    _Atomic(uint8_t) is_timed_out; /* before it ended (T1, T3) */
 
-#define SP_CELL_NOT_DUE 0u
-#define SP_CELL_TIMED_OUT UINT32_MAX
+    /* A call's arguments, or a struct sp_call; or a plan's data, from the second word
+     * on. When the task has ended, the first is the result, or with an error the
+     * kernel's words, malloc'd, or NULL (T1). */
+    union sp__word words[];
+};
 
 static inline struct sp_cell *sp_cell_of(sp_task *task)
 {
     return (struct sp_cell *)task;
 }
 
+static inline struct sp_block *sp_cell_block(const struct sp_cell *cell)
+{
+    return (struct sp_block *)((union sp__word *)(uintptr_t)cell - cell->offset);
+}
+
+static inline void sp_cell_set_block(struct sp_cell *cell, struct sp_block *block)
+{
+    cell->offset = (uint16_t)((union sp__word *)cell - (union sp__word *)block);
+}
+
+/** The home that the cell has joined; NULL: none. Not of a cell that is settled, for
+ * its home may be gone. */
+static inline struct sp_home *sp_cell_home(const struct sp_cell *cell)
+{
+    return sp_cell_block(cell)->home;
+}
+
+/** What a Future looks at when the task has ended is read soon. */
+static inline void sp_cell_prefetch(const struct sp_cell *cell)
+{
+    __builtin_prefetch(&cell->task.state);
+    __builtin_prefetch(cell->words);
+}
+
+/** The home of a cell that is not settled, so that its home is there; else NULL. */
+static inline struct sp_home *sp_cell_unsettled_home(const struct sp_cell *cell)
+{
+    return load_relaxed(&cell->is_settled) ? NULL : sp_cell_home(cell);
+}
+
 /** SP_NATIVE_LANE for a kernel, SP_PYTHON_LANE for a Python callable. */
 static inline unsigned sp_cell_lane(const struct sp_cell *cell)
 {
-    return cell->callee || cell->plan ? SP_NATIVE_LANE : SP_PYTHON_LANE;
+    return sp_cell_block(cell)->kind == SP_CALLABLE ? SP_PYTHON_LANE : SP_NATIVE_LANE;
 }
 
-/** A cell for a call of `callee`: the caller fills `words` in. NULL: no memory. */
+/** A plan's data. */
+static inline void *sp_cell_plan(struct sp_cell *cell)
+{
+    return cell->words + 1;
+}
+
+/** What the kernel said about its error, or NULL. Of a cell that has an error. */
+static inline const char *sp_cell_message(const struct sp_cell *cell)
+{
+    return cell->words[0].pointer;
+}
+
+/** A pending cell in memory of `block`; the words are the caller's. */
+void sp_cell_init(struct sp_cell *cell, struct sp_block *block);
+
+/** Blocks of one cell; see block.h. NULL: no memory. */
 struct sp_cell *sp_cell_for_call(struct sp_callee *callee);
-
-/** A cell for a plan with `size` bytes of data of its own, in `words`. */
 struct sp_cell *sp_cell_for_plan(sp_plan_fn plan, size_t size);
-
-/** A cell that has a task's life, and can be queued in a lane: for a Python callable. */
 struct sp_cell *sp_cell_for_callable(void);
 
 /** What lanes queue, of a Python callable's cell; and back. */
@@ -93,7 +119,7 @@ bool sp_cell_was_cancelled(const struct sp_cell *cell);
 /** The task's time limit has passed before it ended. */
 static inline bool sp_cell_timed_out(struct sp_cell *cell)
 {
-    return load_relaxed(&cell->due_ms) == SP_CELL_TIMED_OUT;
+    return load_relaxed(&cell->is_timed_out);
 }
 
 /** Run the cell's call or plan, here and now, without a pool. */

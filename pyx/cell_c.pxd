@@ -1,5 +1,13 @@
 # What the extension uses of C that is not the public API.
-from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport (
+    int32_t,
+    int64_t,
+    intptr_t,
+    uint8_t,
+    uint16_t,
+    uint32_t,
+    uint64_t,
+)
 from stealpool_c cimport (
     sp_combine_fn,
     sp_group,
@@ -117,6 +125,29 @@ cdef extern from "watched.h" nogil:
     void sp_watched_combine(void *into, const void *other, void *watched) noexcept
 
 
+cdef extern from "column.h" nogil:
+    ctypedef enum sp_number "enum sp_number":
+        SP_NOT_A_NUMBER
+
+    ctypedef struct sp_column "struct sp_column":
+        const char *data
+        intptr_t stride
+        sp_number number "type"
+
+    sp_number sp_number_of(const char *format, intptr_t size)
+    bint sp_number_is_real(sp_number number)
+    double sp_column_real(const sp_column *column, size_t i)
+    int64_t sp_column_integer(const sp_column *column, size_t i)
+    size_t sp_column_convert(
+        const sp_column *column,
+        size_t begin,
+        size_t n,
+        sp_number type,
+        sp_word *ret_words,
+        size_t step,
+    )
+
+
 cdef extern from "gate.h" nogil:
     ctypedef struct sp_gate "struct sp_gate":
         uint32_t limit
@@ -171,7 +202,7 @@ cdef extern from "home.h" nogil:
     bint sp_home_is_over(sp_home *home)
 
 
-cdef extern from "cell.h" nogil:
+cdef extern from "block.h" nogil:
     ctypedef struct sp_callee "struct sp_callee":
         sp__callee_fn function
         sp_call_shape shape
@@ -179,27 +210,43 @@ cdef extern from "cell.h" nogil:
 
     ctypedef int (*sp_plan_fn)(void *plan, sp_word *ret_value) noexcept
 
+    ctypedef struct sp_block "struct sp_block":
+        void *keep
+        uint16_t n_cells
+        uint16_t cell_bytes
+
+    enum: SP_BLOCK_MOST
+    sp_block *sp_block_for_calls(sp_callee *callee, size_t n, bint are_queued)
+    void sp_block_free(sp_block *block)
+    void sp_blocks_join(sp_block **blocks, size_t n, sp_home *home)
+    sp_status sp_blocks_submit(sp_pool *pool, sp_block **blocks, size_t n)
+    void sp_blocks_refuse(sp_block **blocks, size_t n)
+
+
+cdef extern from "cell.h" nogil:
     ctypedef struct sp_cell "struct sp_cell":
         sp_task task
-        sp_home *home
         void *future
-        void *keep
-        sp_callee *callee
-        sp_plan_fn plan
-        sp_word value
         int32_t error
-        char *message
         sp_word *words
 
     sp_cell *sp_cell_of(sp_task *task)
+    sp_cell *sp_block_cell(sp_block *block, size_t i)
+    sp_block *sp_cell_block(const sp_cell *cell)
+    sp_home *sp_cell_home(const sp_cell *cell)
+    sp_home *sp_cell_unsettled_home(const sp_cell *cell)
+    void sp_cell_prefetch(const sp_cell *cell)
+    void *sp_cell_plan(sp_cell *cell)
+    const char *sp_cell_message(const sp_cell *cell)
     sp_cell *sp_cell_for_call(sp_callee *callee)
     sp_cell *sp_cell_for_plan(sp_plan_fn plan, size_t size)
     sp_cell *sp_cell_for_callable()
     sp_call *sp_cell_call(sp_cell *cell)
     sp_cell *sp_cell_of_call(sp_call *call)
-    void sp_cells_join(sp_cell **cells, size_t n, sp_home *home)
+    void sp_cell_join(sp_cell *cell, sp_home *home)
     void sp_cell_join_late(sp_cell *cell, sp_home *home)
     void *sp_cell_settle(sp_cell *cell)
+    void *sp_cell_let_go(sp_cell *cell)
     void sp_cell_run_inline(sp_cell *cell)
     unsigned sp_cell_lane(const sp_cell *cell)
     sp_status sp_cell_cancel(sp_cell *cell)

@@ -101,7 +101,7 @@ cdef bint will_end(FutureBase future, set moving) except -1:
     cdef sp_cell *cell
     cdef sp_phase phase
     with cython.critical_section(future):
-        cell = future.cell
+        cell = cell_of(future)
         if cell == NULL or is_native(cell):
             return True
         phase = sp_task_phase(&cell.task)

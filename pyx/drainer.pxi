@@ -131,8 +131,8 @@ cdef int drain_announced() except -1:
     while ticket != NULL:
         task = sp_ticket_task(ticket)
         ticket = sp_ticket_next(ticket)
-        if sp_cell_of(task).home != home:  # one acquisition for each batch
-            home = sp_cell_of(task).home
+        if sp_cell_home(sp_cell_of(task)) != home:  # one acquisition for each batch
+            home = sp_cell_home(sp_cell_of(task))
             sp_home_count_attach(home)
         future = <FutureBase>sp_cell_of(task).future
         Py_DECREF(future)  # taken in order_announcement(); `future` has its own
@@ -154,17 +154,17 @@ cdef int drain_reclaimed(bint counts=False) except -1:
     cdef sp_ticket *ticket
     cdef sp_task *task
     cdef sp_home *home = NULL
+    cdef sp_home *next_home
     if sp_completion_is_empty(reclaimed):
         return 0
     ticket = sp_completion_drain(reclaimed)
     while ticket != NULL:
         task = sp_ticket_task(ticket)
         ticket = sp_ticket_next(ticket)
-        # Only an unsettled cell knows that its home is there.
-        if counts and sp_cell_of(task).keep and sp_cell_of(task).home != home:
-            home = sp_cell_of(task).home
-            if home != NULL:
-                sp_home_count_attach(home)
+        next_home = sp_cell_unsettled_home(sp_cell_of(task)) if counts else NULL
+        if next_home != NULL and next_home != home:
+            home = next_home
+            sp_home_count_attach(home)
         settle(sp_cell_of(task))
         sp_task_unref(task)
     return 0

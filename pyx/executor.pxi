@@ -217,7 +217,7 @@ cdef class ExecutorBase:
             # is queued before the executor closes its lane.
             with cython.critical_section(home):
                 self.check_not_closed()
-                sp_cells_join(&cell, 1, home.home)
+                sp_cell_join(cell, home.home)
                 if admission == QUEUE:
                     needs_thread = home.lane.put(future, cell, <int>home.home.priority)
                 sp_home_count_submitted(home.home, 1)
@@ -260,7 +260,7 @@ cdef class ExecutorBase:
             with cython.critical_section(self.home):
                 # While the arguments were converted, anything may have happened.
                 self.check_not_closed()
-                sp_cells_join(&cell, 1, self.home.home)
+                sp_cell_join(cell, self.home.home)
                 status = sp_submit(self.home.pool.pool, &cell.task)
             if status != SP_OK:
                 take_back(cell)
@@ -297,7 +297,8 @@ cdef class ExecutorBase:
         arguments : iterable of tuples, or of scalars, or array
             One tuple of arguments a call. For a kernel with one parameter the
             arguments themselves will do, for example a one-dimensional array; a
-            two-dimensional array gives one call a row.
+            two-dimensional array gives one call a row, a structured one a call an
+            entry. Of an array of numbers no Python object is made.
 
         Returns
         -------
@@ -305,100 +306,18 @@ cdef class ExecutorBase:
             In the order of `arguments`.
         """
         self.check_open()
-        cdef list rows = rows_of(kernel, arguments)
-        cdef size_t n = len(rows), i, made = 0, queued = 0
-        cdef list futures = []
-        if n == 0:
-            return futures
-        cdef sp_task **tasks = <sp_task **>malloc(n * sizeof(sp_task *))
-        if tasks == NULL:
-            raise MemoryError(f"stealpool: no memory for {n} tasks")
-        cdef sp_cell *cell
-        cdef Job job
-        try:
-            for row in rows:
-                if type(row) is not tuple:
-                    row = (row,)
-                job = kernel.job_for(<tuple>row, None)
-                cell = job.cell_from(<tuple>row)
-                tasks[made] = &cell.task
-                made += 1
-                futures.append(new_future(self.home, job, cell))
-            for i in range(n if kernel.n_pointers else 0):
-                arm_pins(sp_cell_of(tasks[i]))
-            if is_plain(self.home):
-                self.submit_tasks(tasks, n)
-            else:
-                while queued < n:
-                    queued += self.submit_some(tasks + queued, n - queued)
-        except BaseException:
-            for future in futures:
-                forget(<FutureBase>future)
-            raise
-        finally:
-            free(tasks)
+        cdef list futures = submit_calls(self, kernel, arguments)
         if self.members is not None:
             for future in futures:
                 self.members.add(<FutureBase>future)
         return futures
-
-    cdef int submit_tasks(self, sp_task **tasks, size_t n) except -1:
-        """Queue cells, which are their Futures'."""
-        cdef sp_status status
-        cdef size_t i
-        with cython.critical_section(self.home):
-            self.check_not_closed()
-            # Cells and tasks convert: a task is a cell's first member.
-            sp_cells_join(<sp_cell **>tasks, n, self.home.home)
-            status = sp_submit_many(self.home.pool.pool, tasks, n)
-        if status != SP_OK:
-            for i in range(n):
-                take_back(sp_cell_of(tasks[i]))
-            raise_status(status)
-        self.count_submitted(n)
-        return 0
-
-    cdef size_t submit_some(self, sp_task **tasks, size_t n) except 0:
-        """Queue, cancel or run as many as the home's settings allow; how many."""
-        cdef Home home = self.home
-        cdef size_t i
-        cdef uint32_t most, room = <uint32_t>min(n, <size_t>SP_GATE_MOST)
-        cdef bint may_block
-        cdef sp_gate *gate = NULL
-        if sp_canceller_is_cancelled(home.home.canceller):
-            for i in range(n):
-                sp_task_cancel(tasks[i])
-            return n
-        if home.gates is not None:
-            gate = &home.gates.gates[SP_NATIVE_LANE]
-            if home.gates.on_full == RAISE:
-                if not sp_gate_enter(gate, room, room):
-                    raise_full(home.gates, SP_NATIVE_LANE)
-            else:
-                most = room
-                room = sp_gate_enter(gate, 1, most)
-                may_block = home.gates.on_full == BLOCK and not is_on_lane_of(home)
-                if room == 0 and may_block:
-                    room = await_room(home, gate, most)
-        if room == 0:
-            sp_gate_enter_anyway(gate)
-            self.run_here(sp_cell_of(tasks[0]))
-            return 1
-        try:
-            self.submit_tasks(tasks, room)
-        except BaseException:
-            leave(home, SP_NATIVE_LANE, room)
-            raise
-        for i in range(room):
-            see_to_end(home, sp_cell_of(tasks[i]))
-        return room
 
     cdef int run_here(self, sp_cell *cell) except -1:
         """Run a kernel in the calling thread, as one of the home's tasks."""
         try:
             with cython.critical_section(self.home):
                 self.check_not_closed()
-                sp_cells_join(&cell, 1, self.home.home)
+                sp_cell_join(cell, self.home.home)
         except BaseException:
             leave(self.home, SP_NATIVE_LANE, 1)
             raise
@@ -492,7 +411,7 @@ cdef bint await_group(sp_home *home, int64_t left_ns) except -1:
 
 cdef int arm_pins(sp_cell *cell) except -1:
     """See that the buffers of a cell are released when its task has ended."""
-    if isinstance(<object>cell.keep, Pins):
+    if isinstance(<object>sp_cell_block(cell).keep, Pins):
         try:
             start_drainer()
         except RuntimeError:
@@ -509,29 +428,12 @@ cdef int take_back(sp_cell *cell) except -1:
 
 cdef int forget(FutureBase future) except -1:
     """Cancel a future that nobody has seen; its task may be queued, or not."""
-    if future.cell != NULL:
-        sp_cell_cancel(future.cell)
-        if sp_task_phase(&future.cell.task) >= SP_DONE:
+    cdef sp_cell *cell = cell_of(future)
+    if cell != NULL:
+        sp_cell_cancel(cell)
+        if sp_task_phase(&cell.task) >= SP_DONE:
             get_ready(future)
     return 0
-
-
-cdef list rows_of(Kernel kernel, object arguments):
-    """One entry a call: a tuple, or the only argument."""
-    if isinstance(arguments, (list, tuple)):
-        return list(arguments)
-    if hasattr(arguments, "__array_interface__") or isinstance(arguments, memoryview):
-        ndim = arguments.ndim
-        if ndim == 2:
-            return [tuple(row) for row in arguments.tolist()]
-        if ndim != 1 or kernel.n_pointers:
-            raise ValueError(
-                f"kernel {kernel.name}: an array of arguments must have one or two "
-                f"dimensions and hold scalars, got {ndim} dimensions for the signature "
-                f"{kernel.signature}; pass a list of tuples"
-            )
-        return arguments.tolist()
-    return list(arguments)
 
 
 cdef object homes = _WeakSet()

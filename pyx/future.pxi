@@ -33,26 +33,32 @@ cdef class Observers:
     cdef list callbacks
 
 
+cdef union Link:
+    sp_cell *cell  # until the future is ready; NULL: made by the user
+    sp_word word   # then: what a kernel of numbers has returned
+
+
 cdef class FutureBase:
     """The first base of Future: its fields and methods, in C."""
 
-    cdef sp_cell *cell      # NULL: made by the user, or ready
+    cdef Link link          # see cell_of() and value_of()
     cdef Home home          # None: made by the user
     cdef object job         # Job, or (function, args, kwargs) until it has run
-    cdef object value       # once ready: the result, or the exception
+    cdef object value       # once ready: the result, or the exception; see value_of()
     cdef Observers observers
     cdef void *reply        # borrowed: a Reply, to an event loop; or NULL
-    cdef State state        # what _state says
-    cdef State outcome      # once ready: FINISHED or CANCELLED_AND_NOTIFIED
-    cdef sp_latch ready     # value and outcome are valid
-    cdef bint is_error      # value is an exception
+    cdef unsigned char state     # a State: what _state says
+    cdef unsigned char outcome   # once ready: FINISHED or CANCELLED_AND_NOTIFIED
+    cdef unsigned char returns   # once ready: the Type of link.word, or T_VOID
+    cdef unsigned char is_error  # value is an exception
+    cdef sp_latch ready          # value and outcome are valid
 
     def __init__(self):
         pass
 
     def __dealloc__(self):
-        if self.cell != NULL:
-            abandon(self)
+        if self.returns == T_VOID and self.link.cell != NULL:
+            abandon(self.link.cell)
 
     def __setattr__(self, name, value):
         track(self)
@@ -69,6 +75,8 @@ cdef class FutureBase:
 
     @_state.setter
     def _state(self, name):
+        if self.returns != T_VOID:
+            self._result = value_of(self)
         self.state = <State>STATE_NAMES.index(name)
         self.outcome = self.state
         if self.state in (FINISHED, CANCELLED, CANCELLED_AND_NOTIFIED):
@@ -79,10 +87,13 @@ cdef class FutureBase:
     @property
     def _result(self):
         peek(self)
-        return None if self.is_error else self.value
+        return None if self.is_error else value_of(self)
 
     @_result.setter
     def _result(self, value):
+        if self.returns != T_VOID:
+            self.returns = T_VOID
+            self.link.cell = NULL
         if value is not None or not self.is_error:
             self.value = value
             self.is_error = False
@@ -125,7 +136,7 @@ cdef class FutureBase:
         cdef str words = self._state.partition("_")[0].lower()
         if self.state == FINISHED:
             what = "raised" if self.is_error else "returned"
-            words += f" {what} {type(self.value).__name__}"
+            words += f" {what} {type(value_of(self)).__name__}"
         return f"<{type(self).__name__} at {id(self):#x} state={words}>"
 
     def done(self):
@@ -140,9 +151,11 @@ cdef class FutureBase:
 
     def running(self):
         """True while the call is being run."""
+        cdef sp_cell *cell
         with cython.critical_section(self):
-            if self.cell != NULL:
-                return sp_task_phase(&self.cell.task) == SP_RUNNING
+            cell = cell_of(self)
+            if cell != NULL:
+                return sp_task_phase(&cell.task) == SP_RUNNING
             return self.state == RUNNING
 
     def cancel(self):
@@ -195,7 +208,7 @@ cdef class FutureBase:
         if self.outcome != FINISHED:
             raise _CancelledError()
         if not self.is_error:
-            return self.value
+            return value_of(self)
         try:
             raise self.value
         finally:
@@ -264,7 +277,7 @@ cdef class FutureBase:
             return True, True, None, None
         if self.is_error:
             return True, False, None, self.value
-        return True, False, self.value, None
+        return True, False, value_of(self), None
 
     def _run(self):
         """Run a Python callable in the calling thread, unless it was cancelled."""
@@ -295,19 +308,44 @@ cdef FutureBase new_future(Home home, object job, sp_cell *cell):
     """A pending Future, which takes over the caller's reference to the cell."""
     cdef FutureBase future
     try:
-        future = <FutureBase>new_without_init(Future, NO_ARGS)
+        future = empty_future(home, job)
     except BaseException:  # no memory
         give_up(cell)
         raise
+    attach(future, cell)
+    return future
+
+
+cdef FutureBase empty_future(Home home, object job):
+    """A Future that has no cell yet."""
+    cdef FutureBase future = <FutureBase>new_without_init(Future, NO_ARGS)
     future.home = home
     future.job = job
-    future.cell = cell
-    cell.future = <void *>future
     if type(job) is Kernel:
         # Numbers in, numbers out: it cannot be part of a cycle, so the collector
         # need not look at it, which is a third of what a submit costs.
         PyObject_GC_UnTrack(future)
     return future
+
+
+cdef inline void attach(FutureBase future, sp_cell *cell) noexcept:
+    future.link.cell = cell
+    cell.future = <void *>future
+
+
+cdef inline sp_cell *cell_of(FutureBase future) noexcept:
+    """The cell; NULL: made by the user, or ready."""
+    return NULL if sp_latch_is_set(&future.ready) else future.link.cell
+
+
+cdef inline object value_of(FutureBase future):
+    """The result of a ready future. The object for a number is made when asked for."""
+    if future.returns == T_VOID:
+        return future.value
+    with cython.critical_section(future):
+        if future.value is None:
+            future.value = number_of(<Type>future.returns, future.link.word)
+        return future.value
 
 
 cdef int track(FutureBase future) except -1:
@@ -321,7 +359,7 @@ cdef sp_cell *borrow(FutureBase future):
     """The future's cell with a reference of the caller's; NULL if it has none."""
     cdef sp_cell *cell
     with cython.critical_section(future):
-        cell = future.cell
+        cell = cell_of(future)
         if cell != NULL:
             sp_task_ref(&cell.task)
     return cell

@@ -3,6 +3,7 @@
 #include "base/os.h"
 #include "cell.h"
 #include "sched/group.h"
+#include "sched/task.h"
 
 /* -------------------------------------------------------------- life of one */
 
@@ -38,14 +39,14 @@ bool sp_home_is_over(struct sp_home *home)
     if (sp_group_unfinished(&home->group) > 0)
         return false;
     lock(home);
-    bool is_over = !home->cells;
+    bool is_over = !home->blocks;
     unlock(home);
     return is_over;
 }
 
 /* ------------------------------------------------------------------ due times */
 
-/* Milliseconds since the home was made, modulo 2^32: cells have no room for more. A
+/* Milliseconds since the home was made, modulo 2^32: blocks have no room for more. A
  * time limit is shorter than 2^31 ms, so of two due times that are compared the later
  * one is the greater by less than that. */
 static uint32_t ms_since_birth(const struct sp_home *home, int64_t now_ns)
@@ -58,13 +59,11 @@ static bool has_passed(uint32_t due_ms, uint32_t now_ms)
     return (int32_t)(now_ms - due_ms) >= 0;
 }
 
-/* Rounded up, and not one of the two values that say something else. */
+/* Rounded up, and not the value that says something else. */
 static uint32_t due_ms_from(const struct sp_home *home, int64_t now_ns)
 {
     uint32_t due_ms = ms_since_birth(home, now_ns) + home->timeout_ms + 1;
-    while (due_ms == SP_CELL_NOT_DUE || due_ms == SP_CELL_TIMED_OUT)
-        due_ms++;
-    return due_ms;
+    return due_ms == SP_NOT_DUE ? due_ms + 1 : due_ms;
 }
 
 /* With the lock held. */
@@ -72,7 +71,7 @@ static int64_t next_due_ns(const struct sp_home *home, int64_t now_ns)
 {
     if (!home->next_due)
         return INT64_MAX;
-    uint32_t due_ms = load_relaxed(&home->next_due->due_ms);
+    uint32_t due_ms = home->next_due->due_ms;
     int32_t left_ms = (int32_t)(due_ms - ms_since_birth(home, now_ns));
     return now_ns + (int64_t)left_ms * 1000000;
 }
@@ -88,91 +87,148 @@ int64_t sp_home_next_due_ns(struct sp_home *home)
 /* ----------------------------------------------------------------- the list */
 
 /* With the lock held. */
-static void list_cell(struct sp_cell *cell, struct sp_home *home)
+static void list_block(struct sp_block *block, struct sp_home *home)
 {
-    cell->home = home;
-    cell->after = home->cells;
-    if (cell->after)
-        cell->after->before = cell;
-    home->cells = cell;
+    block->home = home;
+    block->after = home->blocks;
+    if (block->after)
+        block->after->before = block;
+    home->blocks = block;
 }
 
-void sp_cells_join(struct sp_cell *const *cells, size_t n, struct sp_home *home)
+/* With the lock held. */
+static void unlist_block(struct sp_block *block, struct sp_home *home)
 {
-    uint32_t due_ms = SP_CELL_NOT_DUE;
+    if (home->next_due == block)
+        home->next_due = block->before;
+    if (block->before)
+        block->before->after = block->after;
+    else
+        home->blocks = block->after;
+    if (block->after)
+        block->after->before = block->before;
+}
+
+void sp_blocks_join(struct sp_block *const *blocks, size_t n, struct sp_home *home)
+{
+    uint32_t due_ms = SP_NOT_DUE;
+    size_t n_tasks = 0;
     if (home->timeout_ms > 0)
         due_ms = due_ms_from(home, sp__os_now_ns());
-    sp__group_enter(&home->group, (uint32_t)n);
-    lock(home);
     sp_token *token = home->canceller ? &home->canceller->token : NULL;
     for (size_t i = 0; i < n; i++) {
-        cells[i]->task.group = &home->group;
-        cells[i]->task.token = token;
-        cells[i]->task.priority = home->priority;
-        store_relaxed(&cells[i]->due_ms, due_ms);
-        list_cell(cells[i], home);
+        struct sp_block *block = blocks[i];
+        n_tasks += block->n_cells;
+        block->due_ms = due_ms;
+        for (size_t k = 0; k < block->n_cells; k++) {
+            sp_task *task = &sp_block_cell(block, k)->task;
+            task->group = &home->group;
+            task->token = token;
+            task->priority = home->priority;
+        }
     }
-    if (due_ms != SP_CELL_NOT_DUE && !home->next_due)
-        home->next_due = cells[0];
+    sp__group_enter(&home->group, (uint32_t)n_tasks);
+    lock(home);
+    for (size_t i = 0; i < n; i++)
+        list_block(blocks[i], home);
+    if (due_ms != SP_NOT_DUE && !home->next_due)
+        home->next_due = blocks[0];
     unlock(home);
+}
+
+void sp_cell_join(struct sp_cell *cell, struct sp_home *home)
+{
+    struct sp_block *block = sp_cell_block(cell);
+    sp_blocks_join(&block, 1, home);
 }
 
 void sp_cell_join_late(struct sp_cell *cell, struct sp_home *home)
 {
     lock(home);
-    list_cell(cell, home);
+    list_block(sp_cell_block(cell), home);
     unlock(home);
+}
+
+/* The last cell has been settled. */
+static void *settle_block(struct sp_block *block)
+{
+    struct sp_home *home = block->home;
+    if (home) {
+        lock(home);
+        unlist_block(block, home);
+        unlock(home);
+    }
+    return block->keep;
 }
 
 void *sp_cell_settle(struct sp_cell *cell)
 {
-    struct sp_home *home = cell->home;
-    void *keep = exchange_acquire(&cell->keep, NULL);
-    if (!keep || !home) /* settled before, when the home may be gone; or never joined */
-        return keep;
-    if (home->is_stale) /* the lock's holder may not be in this process */
-        return keep;
-    lock(home);
-    if (home->next_due == cell)
-        home->next_due = cell->before;
-    if (cell->before)
-        cell->before->after = cell->after;
-    else
-        home->cells = cell->after;
-    if (cell->after)
-        cell->after->before = cell->before;
-    unlock(home);
+    struct sp_block *block = sp_cell_block(cell);
+    if (exchange_acquire(&cell->is_settled, 1))
+        return NULL;
+    /* acq_rel (K1): the last one to settle sees what all others did before. */
+    uint32_t old = fetch_sub_acq_rel(&block->counts, SP_BLOCK_UNSETTLED);
+    return old / SP_BLOCK_UNSETTLED == 1 ? settle_block(block) : NULL;
+}
+
+void *sp_cell_let_go(struct sp_cell *cell)
+{
+    struct sp_block *block = sp_cell_block(cell);
+    uint32_t counts = load_relaxed(&block->counts);
+    /* The common case: not the last cell to be settled, and nobody else has it, nor can
+     * come by it. */
+    if (!cell->error && !load_relaxed(&cell->is_settled) &&
+        sp__task_is_unshared(&cell->task))
+        while (counts / SP_BLOCK_UNSETTLED > 1)
+            /* acq_rel (K1): as in sp_cell_settle() and when a cell is freed. */
+            if (cas_weak_acq_rel(&block->counts, &counts,
+                                 counts - SP_BLOCK_UNSETTLED - SP_BLOCK_CELL))
+                return NULL;
+    void *keep = sp_cell_settle(cell);
+    sp_task_unref(&cell->task);
     return keep;
 }
 
 /* --------------------------------------------------------------- cancelling */
 
 /* Cancelling takes no lock and calls no Python, so it may be done while the list is
- * held. A cell's reference is its list's: settling needs the lock, too. */
+ * held. A block that is listed is there: settling the last cell needs the lock, too. A
+ * cell of it may be free: then its task has ended, and so much is left of it. */
 
 void sp_home_cancel(struct sp_home *home, bool running)
 {
     sp_phase last = running ? SP_RUNNING : SP_PENDING;
     lock(home);
-    for (struct sp_cell *cell = home->cells; cell; cell = cell->after)
-        if (sp_task_phase(&cell->task) <= last)
-            sp_cell_cancel(cell);
+    for (struct sp_block *block = home->blocks; block; block = block->after)
+        for (size_t k = 0; k < block->n_cells; k++) {
+            struct sp_cell *cell = sp_block_cell(block, k);
+            if (sp_task_phase(&cell->task) <= last)
+                sp_cell_cancel(cell);
+        }
     unlock(home);
+}
+
+static void expire_block(struct sp_block *block)
+{
+    for (size_t k = 0; k < block->n_cells; k++) {
+        struct sp_cell *cell = sp_block_cell(block, k);
+        if (sp_task_phase(&cell->task) > SP_RUNNING)
+            continue;
+        /* Before the change of the task's state that lets the reader of the
+         * outcome look (T1, T3). */
+        store_relaxed(&cell->is_timed_out, 1);
+        sp_cell_cancel(cell);
+    }
 }
 
 int64_t sp_home_expire(struct sp_home *home, int64_t now_ns)
 {
     lock(home);
     uint32_t now_ms = ms_since_birth(home, now_ns);
-    struct sp_cell *cell;
-    while ((cell = home->next_due) && has_passed(load_relaxed(&cell->due_ms), now_ms)) {
-        if (sp_task_phase(&cell->task) <= SP_RUNNING) {
-            /* Before the change of the task's state that lets the reader of the
-             * outcome look (T1, T3). */
-            store_relaxed(&cell->due_ms, SP_CELL_TIMED_OUT);
-            sp_cell_cancel(cell);
-        }
-        home->next_due = cell->before;
+    struct sp_block *block;
+    while ((block = home->next_due) && has_passed(block->due_ms, now_ms)) {
+        expire_block(block);
+        home->next_due = block->before;
     }
     int64_t due_ns = next_due_ns(home, now_ns);
     unlock(home);

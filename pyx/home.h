@@ -1,7 +1,7 @@
 /*
  * home.h - the native half of an executor, or of a view of one.
  *
- * A home counts its tasks in a group, lists its unsettled cells, and knows what its
+ * A home counts its tasks in a group, lists its unsettled blocks of cells, and knows what its
  * view asks for: a priority, a time limit, whether an error cancels the rest. All
  * tasks of a home can be cancelled at once, in any thread and without the GIL: that
  * is how a token, a group and shutdown(cancel_futures=True) reach them. A Future that
@@ -21,13 +21,14 @@
 #include "gate.h"
 #include "stealpool.h"
 
+struct sp_block;
 struct sp_cell;
 
 struct sp_home {
     sp_group group;                 /* its unfinished tasks */
     _Atomic(uint32_t) lock;         /* spin lock of the list (H1) */
-    struct sp_cell *cells;          /* unsettled, newest first */
-    struct sp_cell *next_due;       /* the oldest whose time has not passed, or NULL */
+    struct sp_block *blocks;        /* unsettled, newest first */
+    struct sp_block *next_due;      /* the oldest whose time has not passed, or NULL */
     struct sp_gate *gates;          /* of the two lanes, or NULL: no limit; borrowed */
     struct sp_canceller *canceller; /* or NULL; with a reference */
     struct sp_home *next_of_canceller;
@@ -83,18 +84,25 @@ static inline uint64_t sp_home_attaches(struct sp_home *home)
     return load_relaxed(&home->attaches);
 }
 
-/** List the cells in `home` and count their tasks in. Before they are submitted. */
-void sp_cells_join(struct sp_cell *const *cells, size_t n, struct sp_home *home);
+/** List blocks in `home` and count their tasks in. Before they are submitted. */
+void sp_blocks_join(struct sp_block *const *blocks, size_t n, struct sp_home *home);
+
+/** The same for a cell that has a block of its own. */
+void sp_cell_join(struct sp_cell *cell, struct sp_home *home);
 
 /** List a plan's cell that was submitted already; its task is not counted in. */
 void sp_cell_join_late(struct sp_cell *cell, struct sp_home *home);
 
 /**
- * The task has ended, or will not be submitted: take the cell from its home's
- * list. The first caller gets the reference that the cell kept, and drops it;
- * later ones get NULL.
+ * The task has ended, or will not be submitted. When the last cell of a block is
+ * settled, the block leaves its home's list, and the caller gets the reference that it
+ * kept, and drops it; all others get NULL.
  */
 void *sp_cell_settle(struct sp_cell *cell);
+
+/** For the cell's Future, or whoever has its reference: settle the cell and drop the
+ * reference. Returns as sp_cell_settle() does. */
+void *sp_cell_let_go(struct sp_cell *cell);
 
 /**
  * Cancel all queued tasks of a home; with `running`, ask the running ones to stop.

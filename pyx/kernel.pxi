@@ -101,21 +101,20 @@ cdef class Kernel(Job):
             with nogil:
                 sp_cell_run_inline(cell)
             if cell.error:
-                raise exception_of_error(self.name, cell.error, cell.message, False)
+                raise exception_of_error(
+                    self.name, cell.error, sp_cell_message(cell), False
+                )
             return self.result_of(cell)
         finally:
             settle(cell)
             sp_task_unref(&cell.task)
 
     cdef object result_of(self, sp_cell *cell):
-        cdef Type type = self.returns
-        if self.callee.returns_status or type == T_VOID:
-            return None
-        if type == T_FLOAT64:
-            return cell.value.real
-        if type == T_FLOAT32:
-            return <double>cell.value.real32
-        return integer_of(type, cell.value.integer)
+        return number_of(self.returns_number(), cell.words[0])
+
+    cdef Type returns_number(self) noexcept:
+        """The type of the number in the result; T_VOID: there is none."""
+        return T_VOID if self.callee.returns_status else self.returns
 
     cdef int refuse_keywords(self, dict kwargs) except -1:
         raise TypeError(
@@ -128,14 +127,17 @@ cdef class Kernel(Job):
             self.refuse_keywords(kwargs)
         return self
 
-    cdef sp_cell *cell_from(self, tuple args) except NULL:
-        """A cell for one call, with its arguments converted, checked, pinned."""
-        if len(args) != self.n_arguments:
+    cdef int check_count(self, Py_ssize_t n) except -1:
+        if n != self.n_arguments:
             raise TypeError(
                 f"kernel {self.name} takes {self.n_arguments} argument"
-                f"{'s' if self.n_arguments != 1 else ''} ({self.signature}), "
-                f"got {len(args)}"
+                f"{'s' if self.n_arguments != 1 else ''} ({self.signature}), got {n}"
             )
+        return 0
+
+    cdef sp_cell *cell_from(self, tuple args) except NULL:
+        """A cell for one call, with its arguments converted, checked, pinned."""
+        self.check_count(len(args))
         cdef sp_cell *cell = sp_cell_for_call(&self.callee)
         if cell == NULL:
             raise MemoryError("stealpool: no memory for a task")
@@ -166,12 +168,16 @@ cdef class Kernel(Job):
         for i in range(first, self.n_parameters):
             parameter = &self.parameters[i]
             if parameter.type == T_BOUND:
-                words[parameter.word].pointer = self.bound
+                self.bind(words, parameter)
                 continue
             self.convert(
                 &words[parameter.word], parameter, args[given], first + given, pins
             )
             given += 1
+        return 0
+
+    cdef int bind(self, sp_word *words, Parameter *parameter) except -1:
+        words[parameter.word].pointer = self.bound
         return 0
 
     cdef int convert(
@@ -303,6 +309,17 @@ cdef object describe(object value):
     return f"{type(value).__name__} {text}"
 
 
+cdef object number_of(Type type, sp_word word):
+    """What a kernel has returned, as an object."""
+    if type == T_FLOAT64:
+        return word.real
+    if type == T_FLOAT32:
+        return <double>word.real32
+    if type == T_VOID:
+        return None
+    return integer_of(type, word.integer)
+
+
 cdef object integer_of(Type type, int64_t word):
     """The low bits of a result register, which is all that the ABI promises."""
     if type == T_BOOL:
@@ -325,14 +342,14 @@ cdef object integer_of(Type type, int64_t word):
 
 
 cdef int keep(sp_cell *cell, object kept) except -1:
-    """Let the cell own `kept`; settle() drops it."""
+    """Let the cell's block own `kept`; settle() drops it."""
     Py_INCREF(kept)
-    cell.keep = <void *>kept
+    sp_cell_block(cell).keep = <void *>kept
     return 0
 
 
 cdef void settle(sp_cell *cell):
-    """Drop what the cell keeps, once: the task has ended, or never began."""
+    """The task has ended, or never began: drop what its block keeps, with the last."""
     cdef void *kept = sp_cell_settle(cell)
     if kept != NULL:
         Py_DECREF(<object>kept)  # taken in keep()

@@ -20,7 +20,7 @@ cdef bint is_on_lane_of(Home home):
 
 
 cdef bint is_native(sp_cell *cell):
-    return cell.callee != NULL or cell.plan != NULL
+    return sp_cell_lane(cell) == SP_NATIVE_LANE
 
 
 # ------------------------------------------------------------------ the main loop
@@ -133,11 +133,12 @@ cdef bint end_callable(FutureBase future, sp_cell *cell) noexcept:
     """The result is there. False: somebody observes the future, which is to be
     published once its task is finished."""
     cdef bint is_unobserved
+    cdef sp_home *home = sp_cell_home(cell)
     if sp_cell_timed_out(cell):
         future.value = timeout_error(future)
         future.is_error = True
-    if future.is_error and cell.home.cancels_on_error:
-        sp_canceller_cancel(cell.home.canceller)
+    if future.is_error and home.cancels_on_error:
+        sp_canceller_cancel(home.canceller)
     with cython.critical_section(future):
         future.outcome = FINISHED
         sp_latch_set(&future.ready)
@@ -146,8 +147,8 @@ cdef bint end_callable(FutureBase future, sp_cell *cell) noexcept:
             future.state = FINISHED
         elif sp_task_unnotify(&cell.task, EXECUTOR_TICKET) == SP_OK:
             Py_DECREF(future)  # taken in order_announcement()
-        sp_home_count_ended(cell.home, SP_PYTHON_LANE)
-        let_go(future)
+        sp_home_count_ended(home, SP_PYTHON_LANE)
+        let_go(future, cell)
     return is_unobserved
 
 

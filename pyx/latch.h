@@ -15,7 +15,7 @@
 
 /** In zeroed memory it is down. */
 struct sp_latch {
-    _Atomic(uint32_t) is_up; /* (V1) */
+    _Atomic(uint8_t) is_up; /* (V1) */
 };
 
 /** Once this is true, so is all that was written before sp_latch_set(). */

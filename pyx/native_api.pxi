@@ -60,7 +60,7 @@ cdef sp_cell *new_call(native_fn function, void *user, void *before) noexcept no
     cdef NativeCall *call
     if cell == NULL:
         return NULL
-    call = <NativeCall *>cell.words
+    call = <NativeCall *>sp_cell_plan(cell)
     call.function = function
     call.user = user
     call.before = before
@@ -87,8 +87,8 @@ cdef int join(void *spawned) noexcept nogil:
     while status == SP_EINTR:
         status = sp_task_wait(&cell.task, -1, 0)
     cdef int error = cell.error if status == SP_OK else <int>status
-    if error and cell.message != NULL:
-        sp_fail(error, cell.message)  # for a caller who passes the error on
+    if cell.error and error == cell.error and sp_cell_message(cell) != NULL:
+        sp_fail(error, sp_cell_message(cell))  # for a caller who passes the error on
     elif said != NULL:
         sp_fail(1, said)
     free(said)
@@ -182,7 +182,7 @@ cdef int group_join(Group *group) noexcept nogil:
     cdef int error = 0, code
     group.newest = NULL
     while cell != NULL:
-        before = <sp_cell *>(<NativeCall *>cell.words).before
+        before = <sp_cell *>(<NativeCall *>sp_cell_plan(cell)).before
         code = join(cell)
         if code and not error:
             cancel_chain(before)
@@ -197,7 +197,7 @@ cdef void cancel_chain(sp_cell *cell) noexcept nogil:
     while cell != NULL:
         if sp_task_phase(&cell.task) == SP_PENDING:
             sp_task_cancel(&cell.task)
-        cell = <sp_cell *>(<NativeCall *>cell.words).before
+        cell = <sp_cell *>(<NativeCall *>sp_cell_plan(cell)).before
 
 
 # ----------------------------------------------------------------- built-in kernels

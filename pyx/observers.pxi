@@ -10,8 +10,9 @@ cdef Observers observed(FutureBase future):
     cdef Observers observers
     if future.observers is not None:
         return future.observers
-    if future.cell != NULL:
-        start_drainer_for(future.cell)
+    cdef sp_cell *cell = cell_of(future)
+    if cell != NULL:
+        start_drainer_for(cell)
     observers = Observers.__new__(Observers)
     observers.waiters = []
     observers.callbacks = []
@@ -40,9 +41,10 @@ cdef bint order_announcement(FutureBase future) except -1:
 
     Of a callable that runs to its end the drainer is not told: see end_callable().
     """
-    if future.cell == NULL or sp_latch_is_set(&future.ready):
+    cdef sp_cell *cell = cell_of(future)
+    if cell == NULL:
         return True
-    cdef sp_task *task = &future.cell.task
+    cdef sp_task *task = &cell.task
     cdef sp_status status = sp_task_notify(task, EXECUTOR_TICKET, announced)
     if status == SP_EBUSY:  # armed for the sake of its buffers
         if sp_task_unnotify(task, EXECUTOR_TICKET) == SP_EDONE:

@@ -6,21 +6,27 @@ cdef int get_ready(FutureBase future) except -1:
 
     If nobody observes the future, it is finished thereby.
     """
+    cdef sp_cell *cell
     with cython.critical_section(future):
-        if sp_latch_is_set(&future.ready) or future.cell == NULL:
+        cell = cell_of(future)
+        if cell == NULL:
             return 0
-        take_result(future)
+        take_result(future, cell)
         if sp_latch_is_set(&future.ready):  # another thread was quicker
             return 0
-        sp_latch_set(&future.ready)
-        if future.observers is None:
-            future.state = future.outcome
-        let_go(future)
+        announce_ready(future)
+        let_go(future, cell)
     return 0
 
 
-cdef int take_result(FutureBase future) except -1:
-    cdef sp_cell *cell = future.cell
+cdef inline void announce_ready(FutureBase future) noexcept:
+    """Value and outcome are there. In the future's critical section."""
+    if future.observers is None:
+        future.state = future.outcome
+    sp_latch_set(&future.ready)
+
+
+cdef int take_result(FutureBase future, sp_cell *cell) except -1:
     future.outcome = FINISHED
     if sp_cell_timed_out(cell):
         future.value = timeout_error(future)
@@ -30,6 +36,10 @@ cdef int take_result(FutureBase future) except -1:
         future.outcome = CANCELLED_AND_NOTIFIED
     elif cell.error:
         take_error(future, cell)
+    elif type(future.job) is Kernel:
+        # Its object may never be asked for, and costs more than the call.
+        future.returns = (<Kernel>future.job).returns_number()
+        future.link.word = cell.words[0]
     else:
         try:
             future.value = (<Job>future.job).result_of(cell)
@@ -57,7 +67,7 @@ cdef int take_error(FutureBase future, sp_cell *cell) except -1:
     try:
         # Making an exception may let the collector, and so other threads, run.
         error = exception_of_error(
-            job.name, cell.error, cell.message, isinstance(job, Plan)
+            job.name, cell.error, sp_cell_message(cell), isinstance(job, Plan)
         )
     finally:
         sp_task_unref(&cell.task)
@@ -68,36 +78,39 @@ cdef int take_error(FutureBase future, sp_cell *cell) except -1:
     return 0
 
 
-cdef int let_go(FutureBase future) except -1:
+cdef int let_go(FutureBase future, sp_cell *cell) except -1:
     """Drop the cell: arguments, buffers, and the future's reference to it."""
-    cdef sp_cell *cell = future.cell
-    future.cell = NULL
     future.job = None
-    settle(cell)
-    sp_task_unref(&cell.task)
+    if future.returns == T_VOID:
+        future.link.cell = NULL
+    cdef void *kept = sp_cell_let_go(cell)
+    if kept != NULL:
+        Py_DECREF(<object>kept)  # taken in keep()
     return 0
 
 
 cdef int peek(FutureBase future) except -1:
     """Get ready if the call has ended."""
     cdef bint has_ended = False
+    cdef sp_cell *cell
     with cython.critical_section(future):
-        if not sp_latch_is_set(&future.ready) and future.cell != NULL:
+        cell = cell_of(future)
+        if cell != NULL:
             # A callable's thread makes its future ready before it ends the task.
-            has_ended = sp_task_phase(&future.cell.task) >= SP_DONE
+            has_ended = sp_task_phase(&cell.task) >= SP_DONE
     if has_ended:
         get_ready(future)
     return 0
 
 
-cdef int abandon(FutureBase future) except -1:
+cdef int abandon(sp_cell *cell) except -1:
     """The future dies before its result was taken."""
-    cdef sp_cell *cell = future.cell
     cell.future = NULL
-    if cell.home == NULL:
+    cdef sp_home *home = sp_cell_home(cell)
+    if home == NULL:
         give_up(cell)
         return 0
-    if cell.home.is_stale:
+    if home.is_stale:
         return 0
     # The drainer settles the cell when the task has ended - unless a ticket says
     # so already, which pinned buffers have from the start.

@@ -57,14 +57,14 @@ cdef class Plan(Job):
         return self.data
 
     cdef object result_of(self, sp_cell *cell):
-        return cell.value.real if self.result is None else self.result
+        return cell.words[0].real if self.result is None else self.result
 
     cdef sp_cell *cell_from(self, tuple args) except NULL:
         """A cell for a worker, who does it all."""
         cdef sp_cell *cell = sp_cell_for_plan(self.run_fn, self.size)
         if cell == NULL:
             raise MemoryError("stealpool: no memory for a task")
-        memcpy(cell.words, self.data, self.size)
+        memcpy(sp_cell_plan(cell), self.data, self.size)
         keep(cell, self if self.pins is None else self.pins)
         return cell
 

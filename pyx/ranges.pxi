@@ -76,7 +76,7 @@ cdef int run_loop(
     looker.error = None
     loop.watched.look = look_up
     loop.watched.looker = <void *>looker
-    memcpy(cell.words, loop, sizeof(LoopPlan))
+    memcpy(sp_cell_plan(cell), loop, sizeof(LoopPlan))
     try:
         with nogil:
             sp_cell_run_inline(cell)

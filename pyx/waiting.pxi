@@ -109,7 +109,9 @@ cdef int check_stale(sp_cell **cells, size_t n) except -1:
     """After a fork, the workers of the parent's pool are not here."""
     cdef size_t i
     for i in range(n):
-        if cells[i].home.is_stale and sp_task_phase(&cells[i].task) < SP_DONE:
+        if sp_task_phase(&cells[i].task) >= SP_DONE:
+            continue
+        if sp_cell_home(cells[i]).is_stale:
             raise BrokenThreadPool(
                 "the task was submitted before this process was forked, and its worker "
                 "is in the parent process; submit it again here"
@@ -132,6 +134,17 @@ def all_ours(futures):
     return True
 
 
+cdef enum:
+    AHEAD = 8  # cells that are on their way here while one is looked at
+
+
+cdef inline void look_ahead(FutureBase future) noexcept:
+    """Its cell is needed soon, and was last written by a worker on another CPU."""
+    cdef sp_cell *cell = cell_of(future)
+    if cell != NULL:
+        sp_cell_prefetch(cell)
+
+
 def wait_all(set futures, timeout):
     """Wait until all futures are ready.
 
@@ -144,21 +157,29 @@ def wait_all(set futures, timeout):
         an executor of ours, and nothing was waited for.
     """
     cdef int64_t left_ns = ns_of(timeout)
-    cdef size_t n = 0, i
-    cdef FutureBase future
+    cdef size_t n = 0, i, n_asked = 0
+    cdef FutureBase future = None
     cdef sp_status status = SP_OK
     cdef sp_cell **cells
+    cdef PyObject **asked
     cdef bint is_noted = False
     if not futures:
         return True
-    cells = <sp_cell **>malloc(len(futures) * sizeof(sp_cell *))
+    cells = <sp_cell **>malloc(2 * len(futures) * sizeof(sp_cell *))
     if cells == NULL:
         raise MemoryError(f"stealpool: no memory to wait for {len(futures)} futures")
+    asked = <PyObject **>cells + len(futures)
     try:
         for each in futures:
             if not is_ours(each):
                 return None
-            future = <FutureBase>each
+            asked[n_asked] = <PyObject *>each  # which `futures` keeps
+            n_asked += not sp_latch_is_set(&(<FutureBase>each).ready)
+        for i in range(n_asked):
+            if i + AHEAD < n_asked:
+                look_ahead(<FutureBase>asked[i + AHEAD])
+            future = <FutureBase>asked[i]
+            peek(future)
             cells[n] = borrow(future)
             n += cells[n] != NULL
         if n:
@@ -174,9 +195,9 @@ def wait_all(set futures, timeout):
         for i in range(n):
             sp_task_unref(&cells[i].task)
         free(cells)
-    if n:
-        for each in futures:
-            peek(<FutureBase>each)
+    for each in futures if n else ():
+        peek(<FutureBase>each)
+    if n_asked:
         drain_reclaimed()
     return status == SP_OK
 
@@ -254,6 +275,7 @@ cdef class Completions:
         cdef int64_t deadline_ns = 0
         cdef sp_status status
         cdef FutureBase future
+        cdef sp_cell *cell
         cdef bint is_noted
         if left_ns > 0:
             deadline_ns = now_ns() + left_ns
@@ -261,7 +283,12 @@ cdef class Completions:
         while not batch and self.armed and left_ns != 0:
             future = next(iter(self.armed))
             if future.home.home.is_stale:
-                check_stale(&future.cell, future.cell != NULL)
+                cell = borrow(future)
+                try:
+                    check_stale(&cell, cell != NULL)
+                finally:
+                    if cell != NULL:
+                        sp_task_unref(&cell.task)
             if not self.run_one_on_lane():
                 is_noted = False
                 PyErr_CheckSignals()

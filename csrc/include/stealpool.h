@@ -272,8 +272,7 @@ typedef void (*sp_release_fn)(sp_task *task);
 /* A task's place in a completion queue. Private. */
 typedef struct sp_ticket {
     struct sp_ticket *next;
-    sp_completion *queue;
-    sp_task *task;
+    uintptr_t queue; /* and which ticket this is, in the lowest bit */
 } sp_ticket;
 
 #define SP_TICKETS 2
@@ -692,7 +691,8 @@ static inline sp_ticket *sp_ticket_next(const sp_ticket *ticket)
 
 static inline sp_task *sp_ticket_task(const sp_ticket *ticket)
 {
-    return ticket->task;
+    const sp_ticket *first = ticket - (ticket->queue & 1);
+    return (sp_task *)(uintptr_t)((const char *)first - offsetof(sp_task, tickets));
 }
 
 /* ------------------------------------------------------------------ loops */

@@ -28,7 +28,15 @@ bool sp__call_lay_out(const uint8_t *classes, unsigned n, enum sp__call_class re
 
     struct sp__call_shape shape = {.result = (uint8_t)result};
     unsigned integer_words = SP__CALL_INTEGERS, float_words = SP__CALL_FLOATS;
-    if (integers <= FEW_INTEGERS && floats <= FEW_FLOATS) {
+    if (integers == 0 && floats > 0 && floats <= FEW_FLOATS) {
+        shape.form = SP__CALL_FEW_REALS;
+        integer_words = 0;
+        float_words = floats;
+    } else if (floats == 0 && integers <= FEW_INTEGERS) {
+        shape.form = SP__CALL_FEW_INTEGERS;
+        integer_words = integers > 0 ? integers : 1;
+        float_words = 0;
+    } else if (integers <= FEW_INTEGERS && floats <= FEW_FLOATS) {
         shape.form = SP__CALL_FEW;
         integer_words = FEW_INTEGERS;
         float_words = FEW_FLOATS;
@@ -55,6 +63,8 @@ bool sp__call_lay_out(const uint8_t *classes, unsigned n, enum sp__call_class re
 #define FEW_TYPES int64_t, int64_t, double, double
 #define FEW_WORDS(w) (w)[0].integer, (w)[1].integer, (w)[2].real, (w)[3].real
 
+#define TWO_INTEGERS int64_t, int64_t
+#define TWO_REALS double, double
 #define FOUR_INTEGERS int64_t, int64_t, int64_t, int64_t
 #define FOUR_REALS double, double, double, double
 #define FOUR(w, field) (w)[0].field, (w)[1].field, (w)[2].field, (w)[3].field
@@ -94,6 +104,22 @@ bool sp__call_lay_out(const uint8_t *classes, unsigned n, enum sp__call_class re
         return value;                                            \
     } while (0)
 
+/* The last word stands for one that is not there, which nobody reads. */
+static union sp__word call_few_reals(sp__callee_fn function, enum sp__call_class result,
+                                     const union sp__word *words, unsigned n)
+{
+    double first = words[0].real, last = words[n - 1].real;
+    CALL(TWO_REALS, (first, last));
+}
+
+static union sp__word call_few_integers(sp__callee_fn function,
+                                        enum sp__call_class result,
+                                        const union sp__word *words, unsigned n)
+{
+    int64_t first = words[0].integer, last = words[n - 1].integer;
+    CALL(TWO_INTEGERS, (first, last));
+}
+
 static union sp__word call_few(sp__callee_fn function, enum sp__call_class result,
                                const union sp__word *words)
 {
@@ -116,9 +142,16 @@ union sp__word sp__call(sp__callee_fn function, struct sp__call_shape shape,
                         const union sp__word *words)
 {
     enum sp__call_class result = (enum sp__call_class)shape.result;
-    if (shape.form == SP__CALL_FEW)
+    switch ((enum sp__call_form)shape.form) {
+    case SP__CALL_FEW_REALS:
+        return call_few_reals(function, result, words, shape.words);
+    case SP__CALL_FEW_INTEGERS:
+        return call_few_integers(function, result, words, shape.words);
+    case SP__CALL_FEW:
         return call_few(function, result, words);
-    if (shape.form == SP__CALL_REGISTERS)
+    case SP__CALL_REGISTERS:
         return call_registers(function, result, words);
-    return call_all(function, result, words);
+    default:
+        return call_all(function, result, words);
+    }
 }

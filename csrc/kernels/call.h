@@ -48,8 +48,15 @@ union sp__word {
 /* What kind of register an argument or a result travels in. */
 enum sp__call_class { SP__CALL_INTEGER, SP__CALL_REAL };
 
-/* How many words a call reads, from few to all. */
-enum sp__call_form { SP__CALL_FEW, SP__CALL_REGISTERS, SP__CALL_ALL };
+/* Which words a call reads, from few to all. With few of one kind there are no words
+ * for the other kind, and one word does if there is one argument, or none. */
+enum sp__call_form {
+    SP__CALL_FEW_INTEGERS,
+    SP__CALL_FEW_REALS,
+    SP__CALL_FEW,
+    SP__CALL_REGISTERS,
+    SP__CALL_ALL
+};
 
 /** How a signature is called. */
 struct sp__call_shape {

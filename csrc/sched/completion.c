@@ -97,7 +97,7 @@ static uintptr_t push(sp_completion *queue, sp_ticket *ticket)
 
 void sp__completion_push(sp_ticket *ticket)
 {
-    sp_completion *queue = ticket->queue;
+    sp_completion *queue = (sp_completion *)(ticket->queue & ~(uintptr_t)1);
     sp_doorbell_fn ring = queue->ring;
     void *user = queue->user;
     if (queue->has_fd) {

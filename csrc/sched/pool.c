@@ -122,17 +122,22 @@ static bool push_from_worker(struct sp__worker *worker, sp_task *const *tasks, s
     return true;
 }
 
-static bool push_from_outside(sp_pool *pool, sp_task *const *tasks, size_t n)
+static bool push_batch(sp_pool *pool, const struct sp__batch *batch, size_t n)
 {
-    struct sp__batch batch = {.newest = NULL};
     sp__fork_check(pool);
-    for (size_t i = 0; i < n; i++)
-        sp__batch_add(&batch, tasks[i]);
-    if (!sp__injector_push(&pool->injector, &batch))
+    if (!sp__injector_push(&pool->injector, batch))
         return false;
     fetch_add_relaxed(&pool->submitted, n);
     store_relaxed(&pool->submit_cpu, sp__os_current_cpu());
     return true;
+}
+
+static bool push_from_outside(sp_pool *pool, sp_task *const *tasks, size_t n)
+{
+    struct sp__batch batch = {.newest = NULL};
+    for (size_t i = 0; i < n; i++)
+        sp__batch_add(&batch, tasks[i]);
+    return push_batch(pool, &batch, n);
 }
 
 /* The pool refused: nothing must have happened. A task that was cancelled before
@@ -165,6 +170,14 @@ sp_status sp_submit_many(sp_pool *pool, sp_task *const *tasks, size_t n)
     }
     sp__idle_notify(&pool->idle);
     return SP_OK;
+}
+
+bool sp__pool_push_batch(sp_pool *pool, const struct sp__batch *batch, size_t n)
+{
+    bool accepted = push_batch(pool, batch, n);
+    if (accepted)
+        sp__idle_notify(&pool->idle);
+    return accepted;
 }
 
 bool sp__pool_push(sp_pool *pool, struct sp__worker *worker, sp_task *task)

@@ -65,6 +65,10 @@ void sp__pool_throw_away_queued(sp_pool *pool);
  * calling one, if it is of this pool. False when closed. */
 bool sp__pool_push(sp_pool *pool, struct sp__worker *worker, sp_task *task);
 
+/** Queue a batch of `n` tasks, whose references and groups are counted, from any thread,
+ * and wake somebody. False when closed, and nothing happened. */
+bool sp__pool_push_batch(sp_pool *pool, const struct sp__batch *batch, size_t n);
+
 /** A worker has no task in its hands or its deque, and announces its sleep. */
 void sp__pool_worker_sleeps(sp_pool *pool);
 

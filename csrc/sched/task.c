@@ -14,6 +14,8 @@ _Static_assert(sizeof(_Atomic(uint32_t)) == sizeof(uint32_t) &&
                    _Alignof(_Atomic(uint32_t)) == _Alignof(uint32_t),
                "C and C++ would disagree on struct sp_task");
 
+_Static_assert(SP_TICKETS == 2, "one bit says which ticket it is");
+
 static _Thread_local sp_task *current;
 
 static sp_phase phase_of(uint32_t state)
@@ -30,8 +32,6 @@ void sp_task_init(sp_task *task, sp_task_fn run, sp_release_fn release)
 {
     *task = (sp_task){.run = run, .release = release};
     store_relaxed(&task->state, SP_PENDING | SP__TASK_REF);
-    for (unsigned i = 0; i < SP_TICKETS; i++)
-        task->tickets[i].task = task;
 }
 
 void sp_task_set_priority(sp_task *task, sp_priority priority)
@@ -306,7 +306,7 @@ sp_status sp_task_notify(sp_task *task, unsigned ticket, sp_completion *queue)
         return SP_EDONE;
     if (state & SP__TASK_TICKET(ticket))
         return SP_EBUSY;
-    task->tickets[ticket].queue = queue;
+    task->tickets[ticket].queue = (uintptr_t)queue | ticket;
     return set_before_end(task, SP__TASK_TICKET(ticket), 1) ? SP_OK : SP_EDONE;
 }
 

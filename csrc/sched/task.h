@@ -87,6 +87,15 @@ static inline bool sp__task_is_stopped(const sp_task *task)
                     sp__token_is_cancelled(task->token));
 }
 
+/** The caller's reference is the only one to a task that has ended, so that nobody can
+ * come by another. */
+static inline bool sp__task_is_unshared(const sp_task *task)
+{
+    /* acquire (T2): what others did before they dropped theirs. */
+    uint32_t state = load_acquire(&task->state);
+    return (state & SP__TASK_PHASE) >= SP_DONE && state < 2 * SP__TASK_REF;
+}
+
 /** Made by sp_spawn(). For whoever took it from a queue. */
 static inline bool sp__task_is_detached(const sp_task *task)
 {

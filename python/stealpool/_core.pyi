@@ -75,6 +75,9 @@ class CancellationToken:
 class Pool: ...
 
 @final
+class Columns: ...
+
+@final
 class Gates:
     @property
     def capacity(self) -> int: ...
@@ -201,6 +204,10 @@ class Completions:
 
 @final
 class Members: ...
+
+@final
+class Batch:
+    def __new__(cls, kernel: Kernel, n: int) -> Batch: ...
 
 @disjoint_base
 class ExecutorBase:
