@@ -248,6 +248,7 @@ static void a_thread_has_its_name_and_blocks_signals(void)
     CHECK_EQ(seen.runs, 1);
     CHECK(sigismember(&seen.blocked, SIGINT) == 1);
     CHECK(sigismember(&seen.blocked, SIGUSR1) == 1);
+    CHECK(sigismember(&seen.blocked, SIGSEGV) == 0);
     CHECK(sigismember(&before, SIGINT) == sigismember(&after, SIGINT));
 #ifdef __linux__
     CHECK_STR_EQ(seen.name, "a-rather-long-n");

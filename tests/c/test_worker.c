@@ -54,7 +54,17 @@ static void look_around(sp_task *task)
 #endif
 }
 
-static void a_worker_knows_its_pool_and_blocks_signals(void)
+/* The host's handler says where a worker crashed. */
+static bool is_of_a_crash(int signal)
+{
+    static const int all[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (signal == all[i])
+            return true;
+    return false;
+}
+
+static void a_worker_knows_its_pool_and_blocks_signals_but_those_of_a_crash(void)
 {
     struct visit visit = {.pool = new_pool(1), .other = new_pool(1)};
     sp_task_init(&visit.task, look_around, NULL);
@@ -67,7 +77,8 @@ static void a_worker_knows_its_pool_and_blocks_signals(void)
     for (int signal = 1; signal <= SIGRTMAX; signal++) {
         bool is_ours = signal < 32 || signal >= SIGRTMIN; /* or the C library's */
         if (is_ours && signal != SIGKILL && signal != SIGSTOP)
-            CHECK(sigismember(&visit.blocked, signal) == 1, "%d", signal);
+            CHECK_EQ(sigismember(&visit.blocked, signal), !is_of_a_crash(signal), "%d",
+                     signal);
     }
 #ifdef __linux__
     CHECK_STR_EQ(visit.name, "test-0");
@@ -442,7 +453,7 @@ static void a_blocked_worker_does_not_keep_tasks_to_itself(void)
 
 int main(void)
 {
-    RUN(a_worker_knows_its_pool_and_blocks_signals);
+    RUN(a_worker_knows_its_pool_and_blocks_signals_but_those_of_a_crash);
     RUN(tasks_from_outside_run_in_order_on_one_worker);
     RUN(tasks_from_a_worker_run_mostly_newest_first);
     RUN(urgent_tasks_overtake_and_idle_ones_wait);
