@@ -45,6 +45,8 @@ void sp__chaos(void);
     (sp__chaos(), atomic_fetch_add_explicit((p), (v), memory_order_acq_rel))
 #define fetch_add_seq_cst(p, v) \
     (sp__chaos(), atomic_fetch_add_explicit((p), (v), memory_order_seq_cst))
+#define fetch_sub_relaxed(p, v) \
+    (sp__chaos(), atomic_fetch_sub_explicit((p), (v), memory_order_relaxed))
 #define fetch_sub_acq_rel(p, v) \
     (sp__chaos(), atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel))
 #define fetch_sub_release(p, v) \
@@ -57,6 +59,10 @@ void sp__chaos(void);
     (sp__chaos(), atomic_fetch_or_explicit((p), (v), memory_order_acq_rel))
 #define fetch_or_seq_cst(p, v) \
     (sp__chaos(), atomic_fetch_or_explicit((p), (v), memory_order_seq_cst))
+#define fetch_and_relaxed(p, v) \
+    (sp__chaos(), atomic_fetch_and_explicit((p), (v), memory_order_relaxed))
+#define fetch_and_acq_rel(p, v) \
+    (sp__chaos(), atomic_fetch_and_explicit((p), (v), memory_order_acq_rel))
 #define fetch_and_seq_cst(p, v) \
     (sp__chaos(), atomic_fetch_and_explicit((p), (v), memory_order_seq_cst))
 
@@ -83,6 +89,10 @@ void sp__chaos(void);
     (sp__chaos(),                                                                      \
      atomic_compare_exchange_weak_explicit((p), (expected), (v), memory_order_seq_cst, \
                                            memory_order_relaxed))
+#define cas_relaxed(p, expected, v)                                             \
+    (sp__chaos(), atomic_compare_exchange_strong_explicit((p), (expected), (v), \
+                                                          memory_order_relaxed, \
+                                                          memory_order_relaxed))
 #define cas_acquire(p, expected, v)                                             \
     (sp__chaos(), atomic_compare_exchange_strong_explicit((p), (expected), (v), \
                                                           memory_order_acquire, \

@@ -48,14 +48,16 @@ static void unpark(struct sp__parker *parker)
 {
     /* release (P1): the claim on the sleeper, so that he sees himself counted
      * as searching, to park(). */
-    if (exchange_acq_rel(&parker->token, NOTIFIED) == PARKED)
+    if (exchange_release(&parker->token, NOTIFIED) == PARKED)
         sp__os_wake_one(&parker->token);
 }
 
 /* `worker`'s bit was taken off: he counts as searching from now on. */
 static void wake_claimed(struct sp__idle *idle, uint32_t worker)
 {
-    fetch_add_seq_cst(&idle->searching, 1u);
+    /* relaxed, as wherever `searching` grows: who relies on a searcher looks for the
+     * step that ends his search, which is seq-cst, and after which he looks. */
+    fetch_add_relaxed(&idle->searching, 1u);
     fetch_add_relaxed(&idle->woken, 1u);
     unpark(&idle->parkers[worker]);
 }
@@ -67,7 +69,8 @@ static bool wake_in_word(struct sp__idle *idle, uint32_t word)
     uint64_t sleepers = load_seq_cst(&idle->sleepers[word]);
     while (sleepers) {
         uint32_t bit = (uint32_t)__builtin_ctzll(sleepers);
-        if (!cas_weak_seq_cst(&idle->sleepers[word], &sleepers,
+        /* acquire (P2): the sleeper's bed, made before he announced. */
+        if (!cas_weak_acquire(&idle->sleepers[word], &sleepers,
                               sleepers & (sleepers - 1)))
             continue;
         wake_claimed(idle, word * 64 + bit);
@@ -102,6 +105,7 @@ void sp__idle_notify_all(struct sp__idle *idle)
     /* Each once: one that falls asleep again has seen why it was woken (S4), and
      * must not keep us here. */
     for (uint32_t word = 0; word < idle->words; word++) {
+        /* acquire (P2): their beds. release (S4, S6): why, to those who announce later. */
         uint64_t sleepers = fetch_and_seq_cst(&idle->sleepers[word], (uint64_t)0);
         for (; sleepers; sleepers &= sleepers - 1)
             wake_claimed(idle, word * 64 + (uint32_t)__builtin_ctzll(sleepers));
@@ -112,20 +116,21 @@ bool sp__idle_start_search(struct sp__idle *idle)
 {
     uint32_t searching = load_relaxed(&idle->searching);
     while (searching < load_relaxed(&idle->max_searching))
-        if (cas_weak_seq_cst(&idle->searching, &searching, searching + 1))
+        if (cas_weak_relaxed(&idle->searching, &searching, searching + 1))
             return true;
     return false;
 }
 
 bool sp__idle_end_search(struct sp__idle *idle)
 {
+    /* seq-cst (S1, S2): before the last searcher's look at the queues. */
     return fetch_sub_seq_cst(&idle->searching, 1u) == 1;
 }
 
 void sp__idle_announce(struct sp__idle *idle, uint32_t worker, bool is_searching)
 {
     /* The bit first: in between, a submitter sees a searcher or a sleeper.
-     * seq-cst (S1, S2): before the caller's last look at the queues. */
+     * seq-cst (S1, S2): before the caller's last look at the queues. release (P2). */
     fetch_or_seq_cst(&idle->sleepers[worker / 64], bit_of(worker));
     if (is_searching)
         fetch_sub_seq_cst(&idle->searching, 1u);
@@ -134,9 +139,10 @@ void sp__idle_announce(struct sp__idle *idle, uint32_t worker, bool is_searching
 bool sp__idle_withdraw(struct sp__idle *idle, uint32_t worker)
 {
     uint64_t bit = bit_of(worker);
-    if (!(fetch_and_seq_cst(&idle->sleepers[worker / 64], ~bit) & bit))
+    /* relaxed: it says who was faster, and passes nothing on. */
+    if (!(fetch_and_relaxed(&idle->sleepers[worker / 64], ~bit) & bit))
         return false;
-    fetch_add_seq_cst(&idle->searching, 1u);
+    fetch_add_relaxed(&idle->searching, 1u);
     return true;
 }
 
@@ -144,9 +150,9 @@ void sp__idle_park(struct sp__idle *idle, uint32_t worker)
 {
     _Atomic(uint32_t) *token = &idle->parkers[worker].token;
     uint32_t empty = EMPTY;
-    if (cas_seq_cst(token, &empty, PARKED))
-        /* acquire (P1). Sleepers wake for no reason, too. */
-        while (load_acquire(token) == PARKED)
-            sp__os_wait(token, PARKED, SP__OS_NO_DEADLINE);
-    store_relaxed(token, EMPTY);
+    (void)cas_relaxed(token, &empty, PARKED); /* fails if the waker was faster */
+    /* acquire (P1), also in that case. Sleepers wake for no reason, too. */
+    while (load_acquire(token) == PARKED)
+        sp__os_wait(token, PARKED, SP__OS_NO_DEADLINE);
+    store_relaxed(token, EMPTY); /* (P2) */
 }

@@ -30,7 +30,7 @@ static bool push(struct sp__injector *injector, const struct sp__batch *batch,
     }
     /* release (J1): the tasks, to the worker that empties the inbox. seq-cst
      * (S1): the load of `searching` that follows in sp__idle_notify() must not
-     * come first. */
+     * come first. acquire (J3): who cleared the hint before. */
     while (!cas_weak_seq_cst(&injector->inbox, &inbox, next));
     if (sp_unlikely(batch->has_high))
         hurry(injector);
@@ -106,8 +106,9 @@ static bool empty_inbox(struct sp__injector *injector)
         store_relaxed(&injector->is_urgent, 0u);
     else if (!task_of(load_relaxed(&injector->inbox)))
         return false;
-    /* acquire (J1). Leaves the closed bit as it is. */
-    sp_task *newest = task_of(fetch_and_seq_cst(&injector->inbox, CLOSED));
+    /* acquire (J1). release (J3): that the hint was cleared; (X2): that we are awake.
+     * Leaves the closed bit as it is. */
+    sp_task *newest = task_of(fetch_and_acq_rel(&injector->inbox, CLOSED));
     if (!newest)
         return false;
     uint32_t n_normal = sort_into_lanes(injector, newest);
@@ -131,7 +132,8 @@ static uint32_t take_from_lane(struct sp__injector *injector, int i, sp_task **t
         store_relaxed(&injector->n_normal, load_relaxed(&injector->n_normal) - n);
     if (!lane->oldest) {
         lane->newest = NULL;
-        store_relaxed(&injector->stashed, load_relaxed(&injector->stashed) ^ (1u << i));
+        /* release (X2): that we are awake, to who sees the stash empty. */
+        store_release(&injector->stashed, load_relaxed(&injector->stashed) ^ (1u << i));
     }
     return n;
 }

@@ -59,7 +59,7 @@ sp_status sp_pool_create(sp_pool **ret_pool, const sp_pool_options *options)
     if (!pool)
         return SP_ENOMEM;
     sp__staff_init(pool, options, wanted);
-    pool->fork_count = sp__fork_count;
+    store_relaxed(&pool->fork_count, sp__fork_count);
     sp__fork_register();
     sp_status status = SP_ENOMEM;
     pool->workers = sp__alloc_sparse(pool->staff.capacity * sizeof *pool->workers);
@@ -198,25 +198,26 @@ sp_status sp_submit(sp_pool *pool, sp_task *task)
 
 void sp__pool_worker_sleeps(sp_pool *pool)
 {
-    /* seq-cst (X2): after its last look into its hands and its deque. */
-    fetch_sub_seq_cst(&pool->awake, (uint64_t)1);
+    /* release (X2): all that it has queued, to who sees nobody awake. */
+    fetch_sub_release(&pool->awake, (uint64_t)1);
 }
 
 void sp__pool_worker_wakes(sp_pool *pool)
 {
-    /* seq-cst (X2): before it takes anything. */
-    fetch_add_seq_cst(&pool->awake, WOKE_UP + 1);
+    /* relaxed: who sees what it takes next gone, sees this (X2). */
+    fetch_add_relaxed(&pool->awake, WOKE_UP + 1);
 }
 
 bool sp__pool_is_over(sp_pool *pool)
 {
     if (load_seq_cst(&pool->is_over))
         return true;
-    /* seq-cst (X2): as `awake` is the same before and after the look, nobody
-     * was awake meanwhile, so no task was on its way from queue to queue. */
-    uint64_t awake = load_seq_cst(&pool->awake);
+    /* acquire (X2): the queues as those left them who fell asleep. As `awake` is the
+     * same before and after the look, nobody was awake meanwhile, so no task was on its
+     * way from queue to queue. */
+    uint64_t awake = load_acquire(&pool->awake);
     if (awake & AWAKE_COUNT || !sp__injector_is_closed(&pool->injector) ||
-        sp__pool_has_work(pool) || load_seq_cst(&pool->awake) != awake)
+        sp__pool_has_work(pool) || load_relaxed(&pool->awake) != awake)
         return false;
     /* seq-cst (S4): before the look at `sleepers`. */
     store_seq_cst(&pool->is_over, 1u);

@@ -91,12 +91,13 @@ static sp_status start(sp_pool *pool, uint32_t index)
         /* seq-cst (S7): before the worker pushes anything. */
         store_seq_cst(&staff->places, index + 1);
     }
-    fetch_add_acq_rel(&pool->running, 1u);
+    fetch_add_relaxed(&pool->running, 1u);
     sp__pool_worker_wakes(pool);
     snprintf(name, sizeof name, "%s-%u", staff->name, index);
     if (!sp__os_thread_start(&worker->thread, sp__worker_run, worker, name)) {
         sp__pool_worker_sleeps(pool);
-        if (fetch_sub_acq_rel(&pool->running, 1u) == 1)
+        /* relaxed: it continues the releases of those who have ended (X1). */
+        if (fetch_sub_relaxed(&pool->running, 1u) == 1)
             sp__os_wake_all(&pool->running);
         return SP_ETHREAD;
     }
@@ -112,8 +113,7 @@ static sp_status fill(sp_pool *pool)
         struct sp__worker *worker = &pool->workers[i];
         if (worker->presence == SP__DORMANT) {
             worker->presence = SP__PRESENT;
-            /* release (L1): the worker goes on without the lock. */
-            store_release(&worker->is_called, 1u);
+            store_relaxed(&worker->is_called, 1u); /* he takes the lock next */
             sp__os_wake_one(&worker->is_called);
         } else if (worker->presence != SP__PRESENT) {
             sp_status status = start(pool, i);
@@ -210,8 +210,7 @@ static bool be_dormant(struct sp__worker *worker)
     store_relaxed(&worker->is_called, 0u);
     sp__lock_give(&staff->lock);
 
-    /* acquire (L1): whoever called had the lock. */
-    while (!load_acquire(&worker->is_called))
+    while (!load_relaxed(&worker->is_called))
         if (sp__os_wait(&worker->is_called, 0, until) == SP__OS_TIMED_OUT)
             break;
 
@@ -257,7 +256,7 @@ void sp__staff_dismiss(sp_pool *pool)
         struct sp__worker *worker = &pool->workers[i];
         if (worker->presence == SP__DORMANT) {
             worker->presence = SP__PRESENT;
-            store_release(&worker->is_called, 1u); /* (L1) */
+            store_relaxed(&worker->is_called, 1u);
             sp__os_wake_one(&worker->is_called);
         }
     }

@@ -196,7 +196,8 @@ static bool cancel_pending(sp_task *task)
     uint32_t state = load_relaxed(&task->state);
     while (phase_of(state) == SP_PENDING) {
         sp_group *group = task->group;
-        /* acq_rel (T1): ends the task like complete() does. */
+        /* release (T1): what led to this, to whoever sees it cancelled. acquire (T3):
+         * the tickets' queues. */
         if (!cas_weak_acq_rel(&task->state, &state, state | SP_CANCELLED))
             continue;
         announce_end(task, state, group);

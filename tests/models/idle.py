@@ -9,7 +9,8 @@ process here is one atomic operation there. Submitters, workers and one closer s
     bit, token           of a worker: its bit in `sleepers`, its parker's token
     awake, over          see "Shutdown" in pool.c
 
-All operations are sequentially consistent, as in the sources. A variant leaves out one
+All operations are sequentially consistent. (In the sources, those that need not be are
+weaker: rc11.py.) A variant leaves out one
 ingredient; where that is seq-cst, the store lies in a buffer for any time before others
 see it. A state in which nothing can move any more is bad if
 

@@ -3,6 +3,7 @@
  * wake-up that is lost ends in a deadlock.
  */
 #include "base/atomics.h"
+#include "base/os.h"
 #include "check.h"
 #include "sched/idle.h"
 #include "sched/injector.h"
@@ -89,6 +90,50 @@ SCENARIO(no_wake_up_is_lost, .share = 120)
     for (int i = 0; i <= WORKERS; i++)
         sim_join(threads[i]);
     CHECK_EQ(load_relaxed(&box.taken), TASKS);
+    sp__idle_destroy(&box.idle);
+}
+
+/* Tasks that wait for each other: it is not enough that a task is found later. */
+static void meet(bool *is_searching)
+{
+    if (*is_searching && sp__idle_end_search(&box.idle) &&
+        !sp__injector_is_empty(&box.queue))
+        sp__idle_notify(&box.idle);
+    *is_searching = false;
+    if (!sp__injector_is_empty(&box.queue))
+        sp__idle_notify(&box.idle);
+    fetch_add_acq_rel(&box.taken, 1u);
+    while (load_acquire(&box.taken) < WORKERS)
+        sp__os_wait(&box.taken, 1, SP__OS_NO_DEADLINE);
+    sp__os_wake_all(&box.taken);
+}
+
+static void meeting_worker(void *arg)
+{
+    uint32_t index = (uint32_t)(uintptr_t)arg;
+    bool is_searching = false;
+    while (!take()) {
+        if (!is_searching)
+            is_searching = sp__idle_start_search(&box.idle);
+        sp__idle_announce(&box.idle, index, is_searching);
+        if (sp__injector_is_empty(&box.queue) || !sp__idle_withdraw(&box.idle, index))
+            sp__idle_park(&box.idle, index);
+        is_searching = true;
+    }
+    meet(&is_searching);
+}
+
+SCENARIO(k_tasks_that_meet_wake_k_workers, .share = 80)
+{
+    CHECK_EQ(sp__idle_init(&box.idle, WORKERS), SP_OK);
+    box.idle.max_searching = 1 + sim_choose(2);
+    unsigned threads[WORKERS + 1];
+    for (uint32_t i = 0; i < WORKERS; i++)
+        threads[i] = sim_spawn(meeting_worker, (void *)(uintptr_t)i);
+    threads[WORKERS] = sim_spawn(submit, &box.tasks[0]);
+    submit(&box.tasks[1]);
+    for (int i = 0; i <= WORKERS; i++)
+        sim_join(threads[i]);
     sp__idle_destroy(&box.idle);
 }
 

@@ -21,6 +21,7 @@ static struct {
     _Atomic(uint32_t) releases;
     _Atomic(uint32_t) rings;
     bool cancelled;
+    uint32_t why; /* plain: written before the task is cancelled */
     sp_group group;
 } box;
 
@@ -55,6 +56,7 @@ static void execute(void *unused)
 static void cancel(void *unused)
 {
     (void)unused;
+    box.why = 7;
     box.cancelled = sp_task_cancel(&box.job->task) == SP_OK;
     sp_task_unref(&box.job->task);
 }
@@ -75,6 +77,8 @@ static void wait(void *unused)
     CHECK(status == SP_OK || status == SP_ECANCELLED);
     if (status == SP_OK)
         CHECK_EQ(box.job->result, 42);
+    else
+        CHECK_EQ(box.why, 7);
     sp_task_unref(&box.job->task);
 }
 
@@ -237,6 +241,24 @@ SCENARIO(a_ticket_is_delivered_once_or_taken_back, .share = 60)
     CHECK_EQ(drain(), armed + second);
     uint32_t rings = load_relaxed(&box.rings);
     CHECK(rings <= armed + second && (rings > 0) == (armed + second > 0));
+    sp_task_unref(task);
+    CHECK_EQ(load_relaxed(&box.releases), 1);
+    sp_completion_free(box.queue);
+}
+
+/* The same when somebody else cancels the task: he finds the queue. */
+SCENARIO(a_cancelled_tasks_ticket_is_delivered_once, .share = 40)
+{
+    CHECK_EQ(sp_completion_create(&box.queue, ring, &box), SP_OK);
+    box.job = new_job();
+    sp_task *task = &box.job->task;
+    sp_task_ref(task);
+    unsigned other = sim_spawn(cancel, NULL);
+    uint32_t armed = sp_task_notify(task, 0, box.queue) == SP_OK;
+    sim_join(other);
+    CHECK(box.cancelled);
+    CHECK_EQ(drain(), armed);
+    CHECK_EQ(load_relaxed(&box.rings), armed);
     sp_task_unref(task);
     CHECK_EQ(load_relaxed(&box.releases), 1);
     sp_completion_free(box.queue);
