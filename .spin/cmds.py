@@ -220,8 +220,12 @@ def sim(schedules, base, twins, mutants, scenarios):
 
 
 @click.command()
-def coverage():
+@click.option("--mcdc", is_flag=True, help="Conditions instead, where clang is there.")
+def coverage(mcdc):
     """Count the lines and branches of csrc that the C tests and the simulator reach."""
+    if mcdc:
+        call(PYTHON, "tests/mcdc.py", "build-mcdc")
+        return
     folder = c_build("coverage")
     suites = ["--suite", "unit", "--suite", "stress"]
     call("meson", "test", "-C", folder, "--print-errorlogs", *suites)

@@ -57,6 +57,10 @@ static inline _Noreturn void leave_child(int status)
     extern void __gcov_dump(void);
     __gcov_dump();
 #endif
+#ifdef SP_MCDC
+    extern int __llvm_profile_write_file(void);
+    __llvm_profile_write_file();
+#endif
     _Exit(status);
 }
 
