@@ -81,8 +81,8 @@ TWINS = [
     Twin(
         "who empties the inbox opens it again",
         "sched/injector.c",
-        "task_of(fetch_and_seq_cst(&injector->inbox, CLOSED))",
-        "task_of(fetch_and_seq_cst(&injector->inbox, (uintptr_t)0))",
+        "task_of(fetch_and_acq_rel(&injector->inbox, CLOSED))",
+        "task_of(fetch_and_acq_rel(&injector->inbox, (uintptr_t)0))",
     ),
     Twin(
         "a closed injector still accepts",
@@ -136,21 +136,21 @@ TWINS = [
     Twin(
         "a waker wakes before he writes the token",
         "sched/idle.c",
-        "    if (exchange_acq_rel(&parker->token, NOTIFIED) == PARKED)\n"
+        "    if (exchange_release(&parker->token, NOTIFIED) == PARKED)\n"
         "        sp__os_wake_one(&parker->token);",
         "    sp__os_wake_one(&parker->token);\n"
-        "    exchange_acq_rel(&parker->token, NOTIFIED);",
+        "    exchange_release(&parker->token, NOTIFIED);",
     ),
     Twin(
         "a sleeper believes the first wake-up",
         "sched/idle.c",
-        "        while (load_acquire(token) == PARKED)",
-        "        if (load_acquire(token) == PARKED)",
+        "    while (load_acquire(token) == PARKED)",
+        "    if (load_acquire(token) == PARKED)",
     ),
     Twin(
         "a claimed sleeper is not counted as searching",
         "sched/idle.c",
-        "    fetch_add_seq_cst(&idle->searching, 1u);\n    fetch_add_relaxed",
+        "    fetch_add_relaxed(&idle->searching, 1u);\n    fetch_add_relaxed",
         "    fetch_add_relaxed",
     ),
     # -------------------------------------------------------------------- task
@@ -280,7 +280,7 @@ TWINS = [
     Twin(
         "the pool is over though somebody woke up meanwhile",
         "sched/pool.c",
-        "        sp__pool_has_work(pool) || load_seq_cst(&pool->awake) != awake)",
+        "        sp__pool_has_work(pool) || load_relaxed(&pool->awake) != awake)",
         "        sp__pool_has_work(pool))",
     ),
     Twin(
@@ -323,14 +323,14 @@ TWINS = [
     Twin(
         "workers that did not start are waited for",
         "sched/staff.c",
-        "        if (fetch_sub_acq_rel(&pool->running, 1u) == 1)",
+        "        if (fetch_sub_relaxed(&pool->running, 1u) == 1)",
         "        if (load_acquire(&pool->running) == 1)",
     ),
     Twin(
         "a worker that did not start counts as awake",
         "sched/staff.c",
-        "        sp__pool_worker_sleeps(pool);\n        if (fetch_sub",
-        "        if (fetch_sub",
+        "        sp__pool_worker_sleeps(pool);\n        /* relaxed",
+        "        /* relaxed",
     ),
     Twin(
         "a worker that goes keeps its tasks",
