@@ -70,6 +70,7 @@ import concurrent.futures as _cf
 import os as _os
 import sys as _sys
 import sysconfig as _sysconfig
+from collections import OrderedDict as _OrderedDict
 from collections import deque as _deque
 from concurrent.futures import CancelledError as _CancelledError
 from concurrent.futures import Future as _StdFuture
@@ -154,6 +155,7 @@ include "aio.pxi"
 include "admission.pxi"
 include "executor.pxi"
 include "batch.pxi"
+include "room.pxi"
 include "plans.pxi"
 include "abis.pxi"
 include "ranges.pxi"

@@ -54,13 +54,15 @@ cdef uint32_t await_room(Home home, sp_gate *gate, uint32_t most) except 0:
         sp_home_count_attach(home.home)
         PyErr_CheckSignals()
         if status == SP_ETIMEDOUT:
-            raise _TimeoutError(
-                f"the queue was full for {home.home.timeout_ms / 1000.0:g} s"
-            )
+            raise full_for_too_long(home)
         taken = sp_gate_enter(gate, 1, most)
         if left_ns >= 0:
             left_ns = max(deadline_ns - now_ns(), 0)
     return taken
+
+
+cdef object full_for_too_long(Home home):
+    return _TimeoutError(f"the queue was full for {home.home.timeout_ms / 1000.0:g} s")
 
 
 cdef int raise_full(Gates gates, unsigned lane) except -1:

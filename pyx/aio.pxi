@@ -1,8 +1,8 @@
 # asyncio: what a coroutine awaits.
 #
-# Two Replies (see inbox.pxi): the AsyncFuture, which asubmit() makes and which a task
-# of asyncio's can wait for as it stands; and the Relay, behind an asyncio.Future that
-# loop.run_in_executor() has made.
+# Two Replies (see inbox.pxi; room.pxi has a third): the AsyncFuture, which asubmit()
+# makes and which a task of asyncio's can wait for as it stands; and the Relay, behind an
+# asyncio.Future that loop.run_in_executor() has made.
 
 
 @cython.final
@@ -20,7 +20,9 @@ cdef class AsyncFuture(Reply):
     cdef object error         # what result() raises, once it was asked for
     cdef object traceback     # the error's own
     cdef object cancel_words  # cancel()'s message
+    cdef Reply room           # the Room in whose line it is, or None
     cdef bint is_cancelled    # by cancel()
+    cdef bint is_refused      # never submitted: `error` says why
     cdef bint was_asked       # somebody knows of the error
     cdef bint is_waited_for   # asyncio's task is about to wait
     cdef bint has_waited      # one was, at least once
@@ -33,13 +35,15 @@ cdef class AsyncFuture(Reply):
 
     def __del__(self):
         if not self.was_asked and not self.is_cancelled and self.future is not None:
-            if sp_latch_is_set(&self.future.ready) and self.future.is_error:
+            if self.is_refused or (
+                sp_latch_is_set(&self.future.ready) and self.future.is_error
+            ):
                 self.report_error()
 
     cdef int report_error(self) except -1:
         self.inbox.loop.call_exception_handler({
             "message": f"{type(self).__name__} exception was never retrieved",
-            "exception": self.future.value,
+            "exception": self.error if self.is_refused else self.future.value,
             "future": self,
         })
         return 0
@@ -49,6 +53,8 @@ cdef class AsyncFuture(Reply):
             words = "cancelled"
         elif not self.has_ended():
             words = "pending"
+        elif self.is_refused:
+            words = f"finished raised {type(self.error).__name__}"
         else:
             words = self.future.__repr__().partition("state=")[2].rstrip(">")
         return f"<{type(self).__name__} at {id(self):#x} {words}>"
@@ -83,7 +89,7 @@ cdef class AsyncFuture(Reply):
                 raise StopIteration(self.result())
         elif self.callback is None and inbox.unyielded < MAX_UNYIELDED:
             # Nobody was there before us, whose callback had to be called first.
-            if self.has_ended() or inbox.spin(self.future):
+            if self.has_ended() or (self.room is None and inbox.spin(self.future)):
                 inbox.unyielded += 1
                 raise StopIteration(self.result())
         self.has_waited = True
@@ -104,7 +110,9 @@ cdef class AsyncFuture(Reply):
         """True if the call was cancelled, or nobody wants to hear of it any more."""
         if self.is_cancelled:
             return True
-        return self.has_ended() and self.future.outcome != FINISHED
+        if not self.has_ended() or self.is_refused:
+            return False
+        return self.future.outcome != FINISHED
 
     def result(self):
         """The result of the call, which has ended.
@@ -135,6 +143,8 @@ cdef class AsyncFuture(Reply):
                 "the call has not ended yet; await it, or ask done() first"
             )
         self.was_asked = True
+        if self.is_refused:
+            return self.error
         if not self.future.is_error:
             return None
         if self.error is None:
@@ -165,12 +175,27 @@ cdef class AsyncFuture(Reply):
         if self.has_ended() or not self.disarm():
             return False
         self.future.cancel()
+        if self.room is not None:
+            (<Room>self.room).take_out(self)
         self.is_cancelled = True
         self.cancel_words = msg
         if self.callback is not None:
             self.inbox.ready.append(self)
             self.inbox.deliver_soon()
         return True
+
+    cdef int refuse(self, object error) except -1:
+        """The call will not be submitted: awaiting it raises."""
+        self.error = error
+        self.traceback = error.__traceback__
+        self.is_refused = True
+        forget(self.future)
+        return 0
+
+    @property
+    def _is_in_line(self):
+        """It waits for room in a full queue."""
+        return self.room is not None
 
     def add_done_callback(self, fn, *, context=None):
         """Have the event loop call ``fn(self)`` once the call has ended."""
@@ -245,7 +270,10 @@ def when_ended(FutureBase future not None):
 
     Raises RuntimeError if none does.
     """
-    cdef AsyncFuture reply
+    return async_future(inbox_for_coroutines(), future)
+
+
+cdef Inbox inbox_for_coroutines():
     import_asyncio()
     loop = running_loop()
     if loop is None:
@@ -253,8 +281,12 @@ def when_ended(FutureBase future not None):
             "no running event loop; asubmit() and amap() are for coroutines, "
             "submit() and map() for other code"
         )
-    reply = AsyncFuture.__new__(AsyncFuture)
-    reply.inbox = inbox_of(loop)
+    return inbox_of(loop)
+
+
+cdef AsyncFuture async_future(Inbox inbox, FutureBase future):
+    cdef AsyncFuture reply = AsyncFuture.__new__(AsyncFuture)
+    reply.inbox = inbox
     reply.future = future
     return reply
 

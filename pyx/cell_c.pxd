@@ -261,6 +261,12 @@ cdef extern from "cell.h" nogil:
     bint sp_cell_spin(sp_cell *cell, const sp_pool *pool, int64_t spin_ns)
 
 
+cdef extern from "room.h" nogil:
+    sp_cell *sp_room_create()
+    bint sp_room_listen(sp_cell *room, sp_gate *gate, uint32_t turn)
+    void sp_room_unlisten(sp_cell *room, sp_gate *gate)
+
+
 cdef extern from "bell.h" nogil:
     ctypedef struct sp_bell "struct sp_bell":
         pass

@@ -133,7 +133,8 @@ cdef int drain_announced() except -1:
         ticket = sp_ticket_next(ticket)
         if sp_cell_home(sp_cell_of(task)) != home:  # one acquisition for each batch
             home = sp_cell_home(sp_cell_of(task))
-            sp_home_count_attach(home)
+            if home != NULL:  # or it never joined one
+                sp_home_count_attach(home)
         future = <FutureBase>sp_cell_of(task).future
         Py_DECREF(future)  # taken in order_announcement(); `future` has its own
         sp_task_unref(task)

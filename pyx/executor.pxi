@@ -128,6 +128,15 @@ cdef class ExecutorBase:
         return (<Home>self._home).home.is_stale
 
     @property
+    def _waits_for_room(self):
+        """submit() waits when the queue is full."""
+        return (
+            self.home is not None
+            and self.home.gates is not None
+            and self.home.gates.on_full == BLOCK
+        )
+
+    @property
     def _is_on_own_lane(self):
         """True in a thread that runs callables of this executor."""
         return is_on_lane_of(self._home)
@@ -194,6 +203,19 @@ cdef class ExecutorBase:
 
     cdef FutureBase submit_callable(self, fn, tuple args, dict kwargs):
         """Queue a Python callable."""
+        cdef FutureBase future = self.make_callable(fn, args, kwargs)
+        cdef bint plain = is_plain(self.home)
+        cdef Admission admission = QUEUE
+        if not plain:
+            admission = admit(self.home, SP_PYTHON_LANE)
+            if admission == DO_NOT_RUN:
+                forget(future)
+                return future
+        self.queue_callable(future, future.cell, admission, plain)
+        return future
+
+    cdef FutureBase make_callable(self, fn, tuple args, dict kwargs):
+        """The Future of a call that is to be queued."""
         cdef Home home = self.home
         if home.lane.broken is not None:
             raise BrokenThreadPool(home.lane.broken)
@@ -203,15 +225,14 @@ cdef class ExecutorBase:
         if cell == NULL:
             raise MemoryError("stealpool: no memory for a task")
         keep(cell, job)
-        cdef FutureBase future = new_future(self.home, job, cell)
+        return new_future(home, job, cell)
+
+    cdef int queue_callable(
+        self, FutureBase future, sp_cell *cell, Admission admission, bint plain
+    ) except -1:
+        """Queue a call that was admitted, or run it."""
+        cdef Home home = self.home
         cdef bint needs_thread = False
-        cdef bint plain = is_plain(home)
-        cdef Admission admission = QUEUE
-        if not plain:
-            admission = admit(home, SP_PYTHON_LANE)
-            if admission == DO_NOT_RUN:
-                forget(future)
-                return future
         try:
             # No other thread and no signal handler comes in between: what is accepted
             # is queued before the executor closes its lane.
@@ -230,7 +251,7 @@ cdef class ExecutorBase:
             see_to_end(home, cell)
             if admission == RUN_HERE:
                 run_callable(future)
-        return future
+        return 0
 
     cdef int start_thread(self, FutureBase future) except -1:
         """One more thread for the lane; if there is none at all, nothing is queued."""
@@ -244,7 +265,6 @@ cdef class ExecutorBase:
     cdef FutureBase submit_cell(self, sp_cell *cell, Job job):
         """Queue a cell, which becomes the Future's."""
         cdef FutureBase future = new_future(self.home, job, cell)
-        cdef sp_status status = SP_OK
         cdef bint plain = is_plain(self.home)
         cdef Admission admission = QUEUE
         if not plain:
@@ -252,10 +272,18 @@ cdef class ExecutorBase:
             if admission == DO_NOT_RUN:
                 forget(future)
                 return future
+        self.queue_cell(cell, admission, plain)
+        return self.recorded(future)
+
+    cdef int queue_cell(
+        self, sp_cell *cell, Admission admission, bint plain
+    ) except -1:
+        """Queue a kernel's call that was admitted, or run it."""
+        cdef sp_status status = SP_OK
         arm_pins(cell)
         if admission == RUN_HERE:
             self.run_here(cell)
-            return self.recorded(future)
+            return 0
         try:
             with cython.critical_section(self.home):
                 # While the arguments were converted, anything may have happened.
@@ -271,7 +299,7 @@ cdef class ExecutorBase:
         self.count_submitted(1)
         if not plain:
             see_to_end(self.home, cell)
-        return self.recorded(future)
+        return 0
 
     cdef FutureBase recorded(self, FutureBase future):
         """What a group waits for in the end."""

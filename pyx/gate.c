@@ -7,6 +7,37 @@ static uint32_t calls(uint32_t inside)
     return inside & SP_GATE_MOST;
 }
 
+/* Held for a few instructions. */
+static void lock(struct sp_gate *gate)
+{
+    uint32_t unlocked = 0;
+    /* acquire (A2): the ears. */
+    while (!cas_weak_acquire(&gate->lock, &unlocked, 1)) {
+        unlocked = 0;
+        sp__os_yield();
+    }
+}
+
+static void unlock(struct sp_gate *gate)
+{
+    store_release(&gate->lock, 0); /* (A2) */
+}
+
+/* Tell all who sleep, and all who listen. */
+static void tell(struct sp_gate *gate)
+{
+    sp__os_wake_all(&gate->inside);
+    lock(gate);
+    struct sp_ear *ear = gate->ears;
+    gate->ears = NULL;
+    unlock(gate);
+    while (ear) {
+        struct sp_ear *next = ear->next;
+        ear->hear(ear);
+        ear = next;
+    }
+}
+
 void sp_gate_init(struct sp_gate *gate, uint32_t workers, uint32_t capacity)
 {
     *gate = (struct sp_gate){
@@ -45,7 +76,7 @@ void sp_gate_leave(struct sp_gate *gate, uint32_t n)
             next &= ~SP_GATE_WAITER;
     } while (!cas_weak_relaxed(&gate->inside, &inside, next));
     if ((inside ^ next) & SP_GATE_WAITER)
-        sp__os_wake_all(&gate->inside);
+        tell(gate);
 }
 
 uint32_t sp_gate_turn(struct sp_gate *gate)
@@ -81,7 +112,39 @@ void sp_gate_wake(struct sp_gate *gate)
     /* release (A1). */
     while (!cas_weak_release(&gate->inside, &inside, inside ^ SP_GATE_WAKE))
         ;
-    sp__os_wake_all(&gate->inside);
+    tell(gate);
+}
+
+bool sp_gate_listen(struct sp_gate *gate, uint32_t turn, struct sp_ear *ear)
+{
+    bool must_wait = false;
+    /* Locked before the flag is set: who clears it, and then takes the list, finds the
+     * ear in it. */
+    lock(gate);
+    uint32_t inside = load_relaxed(&gate->inside);
+    while (calls(inside) > gate->low && (inside & SP_GATE_WAKE) == turn) {
+        if (!cas_weak_relaxed(&gate->inside, &inside, inside | SP_GATE_WAITER))
+            continue;
+        ear->next = gate->ears;
+        gate->ears = ear;
+        must_wait = true;
+        break;
+    }
+    unlock(gate);
+    return must_wait;
+}
+
+bool sp_gate_unlisten(struct sp_gate *gate, const struct sp_ear *ear)
+{
+    lock(gate);
+    struct sp_ear **link = &gate->ears;
+    while (*link && *link != ear)
+        link = &(*link)->next;
+    bool is_listed = *link != NULL;
+    if (is_listed)
+        *link = ear->next;
+    unlock(gate);
+    return is_listed;
 }
 
 uint32_t sp_gate_inside(struct sp_gate *gate)

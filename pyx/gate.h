@@ -4,6 +4,8 @@
  * One for each lane, shared by an executor and its views. A submitter enters for each
  * call, whoever ends the call leaves. Who finds the gate full may wait until half of
  * the capacity is free: waking at the first free place would cost a switch a call.
+ * A thread sleeps until then; who has other things to do, such as an event loop, leaves
+ * an ear at the gate, which hears of it. Ears are listed under a spin lock (A2).
  */
 #ifndef SP_PYX_GATE_H
 #define SP_PYX_GATE_H
@@ -14,10 +16,18 @@
 #include "base/atomics.h"
 #include "stealpool.h"
 
+/** Somebody who hears of room. His memory, and the gate's while it is listed. */
+struct sp_ear {
+    struct sp_ear *next;
+    void (*hear)(struct sp_ear *ear); /* once, in any thread; the ear is his again */
+};
+
 struct sp_gate {
     _Atomic(uint32_t) inside; /* calls; top bits: somebody waits, see sp_gate_wake() */
     uint32_t limit;           /* most calls inside */
     uint32_t low;             /* waiters wake when so many are left */
+    _Atomic(uint32_t) lock;   /* spin lock of the list (A2) */
+    struct sp_ear *ears;
 };
 
 #define SP_GATE_WAITER 0x80000000u
@@ -49,6 +59,16 @@ uint32_t sp_gate_turn(struct sp_gate *gate);
  * @return SP_OK, SP_ETIMEDOUT or SP_EINTR.
  */
 sp_status sp_gate_wait(struct sp_gate *gate, uint32_t turn, int64_t timeout_ns);
+
+/**
+ * Have `ear` hear when there is room for half the capacity, or when sp_gate_wake() is
+ * called after `turn` was taken.
+ * @return false if one of the two is so already. Nothing has happened then.
+ */
+bool sp_gate_listen(struct sp_gate *gate, uint32_t turn, struct sp_ear *ear);
+
+/** Listen no more. @return false if the ear has heard, or is just being told. */
+bool sp_gate_unlisten(struct sp_gate *gate, const struct sp_ear *ear);
 
 /** Let all who wait look around: an executor was closed, or a token cancelled. */
 void sp_gate_wake(struct sp_gate *gate);

@@ -5,8 +5,8 @@
 # empty; the loop wakes up, takes out all there is and resolves it. No thread takes the
 # GIL for that, and nothing is called from one thread into another.
 #
-# Who wants to hear of an end is a Reply; which ones there are, says aio.pxi. All of
-# this belongs to the loop's thread.
+# Who wants to hear of an end is a Reply; which there are, say aio.pxi and room.pxi.
+# All of this belongs to the loop's thread.
 
 cdef object aio = None           # asyncio, once somebody uses it
 cdef object running_loop = None  # asyncio's function; None if there is no loop
@@ -58,6 +58,7 @@ cdef class Inbox:
     cdef object loop
     cdef object loop_ready    # the loop's own queue of calls, if it shows it
     cdef list armed           # Replies with a ticket; each knows its index
+    cdef dict rooms           # address of a full queue's gate -> Room
     cdef object ready         # Replies whose callbacks are due
     cdef bint is_delivering   # they are being called, or the loop will
     cdef unsigned unyielded
@@ -71,6 +72,7 @@ cdef class Inbox:
         if type(self.loop_ready) is not _deque:
             self.loop_ready = None
         self.armed = []
+        self.rooms = {}
         self.ready = _deque()
         self.born = epoch
         try:
@@ -104,6 +106,9 @@ cdef class Inbox:
             self.queue = NULL
             _os.close(self.fd)
             return 0
+        for room in list(self.rooms.values()):
+            (<Room>room).close()
+        self.rooms.clear()
         for reply in list(self.armed):
             (<Reply>reply).disarm()
         while self.n_tickets > 0:  # the others are in the queue, or on their way

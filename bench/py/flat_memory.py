@@ -1,16 +1,15 @@
 """Ten million kernels are submitted, waited for and dropped: does memory grow?
 
-    python bench/py/flat_memory.py [millions]
-
-Prints the resident set after each million, in four ways to submit and wait. What is
-growth and what is noise: one page a million would be four bytes a thousand kernels.
+Supports in docs/benchmarks.md: "10 000 000 kernels leave nothing behind". Prints the
+resident set after each million, in four ways to submit and wait. What is growth and
+what is noise: one page a million would be four bytes a thousand kernels.
 """
 
-import ctypes
 import gc
 import sys
 
 import stealpool
+from measure import arguments, headline, libm_cos, save, table
 
 N = 1_000_000
 BLOCK = 10_000
@@ -55,35 +54,40 @@ WAYS = [
 ]
 
 
-def main(millions=10):
-    libm = ctypes.CDLL("libm.so.6")
-    cos = stealpool.kernel(libm.cos)
-    first, worst = 0, 0
+def main():
+    parser = arguments(__doc__, rounds=1)
+    parser.add_argument("-n", type=int, default=10, help="millions of kernels")
+    args = parser.parse_args()
+    headline()
+    cos = stealpool.kernel(libm_cos())
+    rows, first, worst = [], 0, 0
     with stealpool.Executor(2) as executor:
         for way in WAYS:  # what is allocated once is allocated now
             way(executor, cos, 2 * BLOCK)
         gc.collect()
         references, objects = sys.getrefcount(cos), len(gc.get_objects())
         start = resident_kib()
-        print(f"{'way':<30} {'millions':>8} {'RSS KiB':>9} {'since start':>12}")
-        for i in range(millions):
+        for i in range(args.n):
             way = WAYS[i % len(WAYS)]
             way(executor, cos, N)
             now = resident_kib()
-            print(f"{way.__name__:<30} {i + 1:>8} {now:>9} {now - start:>+12}")
+            rows.append([i + 1, way.__name__, now, f"{now - start:+}"])
             if i >= len(WAYS) - 1:
                 first = first or now
                 worst = max(worst, now - first)
         gc.collect()
+        submitted = executor.stats()["submitted"]
         assert executor.stats()["unfinished"] == 0
         assert sys.getrefcount(cos) == references, "references are leaked"
         left = len(gc.get_objects()) - objects
         assert left < 50, f"{left} objects are left"
-        print(
-            f"{executor.stats()['submitted']} kernels; growth once every way was used: "
-            f"{worst} KiB; no reference and no object left"
-        )
+    table(["millions", "way", "resident KiB", "since the start"], rows)
+    print(
+        f"{submitted} kernels; growth after every way was used: {worst} KiB; no "
+        "reference and no object is left."
+    )
+    save(args.json, __file__, [{"submitted": submitted, "growth_kib": worst}])
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from ._core import AsyncFuture, Future, Kernel, when_ended
+from ._core import AsyncFuture, Future, Kernel, submit_from_loop, when_ended
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,6 +23,9 @@ class AsyncSubmits:
 
     if TYPE_CHECKING:
 
+        @property
+        def _waits_for_room(self) -> bool: ...
+
         def submit(
             self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
         ) -> Future[_T]: ...
@@ -35,6 +38,10 @@ class AsyncSubmits:
         The call is scheduled here and now, whether it is awaited or not. However many
         calls end at about the same time, the event loop wakes up once. If the task that
         awaits it is cancelled, so is the call; a running kernel is asked to stop.
+
+        When the queue is full (`queue_capacity`) and `on_full` is ``"block"``, the call
+        waits for room and the event loop goes on: calls of a loop are let in in their
+        order.
 
         Parameters
         ----------
@@ -50,6 +57,8 @@ class AsyncSubmits:
         RuntimeError
             If no event loop runs in this thread; and what :meth:`submit` raises.
         """
+        if self._waits_for_room:  # and the loop does not
+            return submit_from_loop(self, fn, args, kwargs)  # type: ignore[arg-type]
         return when_ended(self.submit(fn, *args, **kwargs))
 
     def amap(
@@ -71,7 +80,7 @@ class AsyncSubmits:
             Python callables are submitted in chunks of that many calls.
         buffersize : int, optional
             Submit at most that many calls (chunks) ahead of the results taken. By
-            default all are submitted at once.
+            default all are submitted at once, or as many as a bounded queue takes.
         ordered : bool, optional
             If False, results come in the order in which they are ready.
 
@@ -130,10 +139,13 @@ class AsyncMap(AsyncIterator[_T]):
         self._chunk: list[_T] = []  # the next result is the last one
         self._pending: _InOrder | _AsTheyEnd = _InOrder() if ordered else _AsTheyEnd()
         for args in islice(calls, buffersize):
-            self._submit(args)
+            if self._submit(args)._is_in_line:
+                break  # the queue is full; from now on, one for each result
 
-    def _submit(self, args: tuple[Any, ...]) -> None:
-        self._pending.add(self._executor.asubmit(self._call, *args))
+    def _submit(self, args: tuple[Any, ...]) -> AsyncFuture[Any]:
+        future = self._executor.asubmit(self._call, *args)
+        self._pending.add(future)
+        return future
 
     async def __anext__(self) -> _T:
         if self._chunk:

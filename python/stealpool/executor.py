@@ -73,8 +73,8 @@ class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
     on_full : {"block", "raise", "run"}
         What ``submit()`` does when so many wait. ``"block"``: waits, without the GIL,
         until half of them have begun; in a thread of the Python lane it runs the call
-        instead. ``"raise"``: raises ``queue.Full``. ``"run"``: runs the call in the
-        calling thread.
+        instead. ``asubmit()`` waits without blocking the event loop. ``"raise"``:
+        raises ``queue.Full``. ``"run"``: runs the call in the calling thread.
 
     Raises
     ------

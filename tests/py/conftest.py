@@ -81,6 +81,9 @@ def cos():
     return stealpool.kernel(ctypes.CDLL("libm.so.6").cos)
 
 
+_arrays_of_gates = []  # never freed: a kernel may still be leaving sem_wait()
+
+
 class Gate:
     """A kernel that runs until the gate is opened: ``submit(gate.kernel, gate.key)``.
 
@@ -89,6 +92,7 @@ class Gate:
 
     def __init__(self):
         self.array = (ctypes.c_char * 128)()  # a sem_t, which has half of that
+        _arrays_of_gates.append(self.array)
         self.key = ctypes.addressof(self.array)
         self._libc = ctypes.CDLL(None)
         self._libc.sem_init.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_uint]
