@@ -211,7 +211,7 @@ cdef class ExecutorBase:
             if admission == DO_NOT_RUN:
                 forget(future)
                 return future
-        self.queue_callable(future, future.cell, admission, plain)
+        self.queue_callable(future, cell_of(future), admission, plain)
         return future
 
     cdef FutureBase make_callable(self, fn, tuple args, dict kwargs):

@@ -54,13 +54,14 @@ cdef int let_in(
 ) except -1:
     """Queue a call that has entered the gate, or run it."""
     cdef Home home = executor.home
-    if is_native(future.cell):
-        executor.queue_cell(future.cell, admission, False)
+    cdef sp_cell *cell = cell_of(future)
+    if is_native(cell):
+        executor.queue_cell(cell, admission, False)
     else:
         if home.lane.broken is not None:
             leave(home, SP_PYTHON_LANE, 1)
             raise BrokenThreadPool(home.lane.broken)
-        executor.queue_callable(future, future.cell, admission, False)
+        executor.queue_callable(future, cell, admission, False)
         if executor._initializer is not None:
             executor._lane.fail_if_broken()
     executor.recorded(future)
