@@ -12,8 +12,6 @@ cdef enum:
     UNKNOWN_MOST = 16384  # elements of a call that NumPy runs to see what it costs
     N_TYPES = 32        # NumPy's type numbers
 
-cdef object NO_KEYWORDS = {}
-
 
 @cython.final
 cdef class Ufunc:
@@ -24,18 +22,22 @@ cdef class Ufunc:
     cdef readonly Py_ssize_t pool_calls  # how many calls ran on a pool
     cdef object may_run            # of the loop's dtypes: without the GIL?
     cdef object executor_of        # of executor=, which may be None
-    cdef object exact              # loops must match the inputs: numba compiles others
+    cdef bint is_numbas            # `function` adds to NumPy's call what numba needs:
+    cdef bint compiles             # it compiles a loop where none is for the inputs
+    cdef bint is_dynamic           # ... or calls the ufunc in a way of its own
     cdef bint is_core
     cdef bint is_eager             # for tests: always the pool, if that is possible
     cdef double[2][N_TYPES] ns     # per element, of a call and of a fold; 0 = unknown
     cdef dict __dict__
 
-    def __init__(self, function, ufunc, may_run, executor_of, exact=None):
+    def __init__(self, function, ufunc, may_run, executor_of):
         self.function = function
         self.ufunc = ufunc
         self.may_run = may_run
         self.executor_of = executor_of
-        self.exact = exact
+        self.is_numbas = function is not ufunc
+        self.compiles = self.is_numbas and not function._frozen
+        self.is_dynamic = getattr(function, "is_dynamic", False)
         self.is_core = (<PyUFuncObject *><void *>ufunc).core_enabled
 
     def _set_eager(self, bint is_eager):
@@ -63,15 +65,18 @@ cdef class Ufunc:
                 if each_size > size:
                     size = each_size
                     kind = PyArray_TYPE(<PyArrayObject *><void *>each)
+        function = self.function
+        if self.is_numbas and self.adds_nothing(args, kwargs):
+            function = self.ufunc
         if size < FEWEST and not self.is_eager:
-            return PyObject_Call(self.function, args, kwargs)
+            return PyObject_Call(function, args, kwargs)
         if not 0 <= kind < N_TYPES:
             kind = 0
         if self.is_left_to_numpy(&self.ns[0][kind], size):
-            return self.measured(self.function, args, kwargs, &self.ns[0][kind], size)
+            return self.measured(function, args, kwargs, &self.ns[0][kind], size)
         call = self.planned_call(args, kwargs, executor)
         return self.run(
-            call, self.function, args, kwargs, executor, &self.ns[0][kind], size
+            call, function, args, kwargs, executor, &self.ns[0][kind], size
         )
 
     def reduce(self, *args, **kwargs):
@@ -101,6 +106,37 @@ cdef class Ufunc:
                 return self(a.reshape(a.shape + (1,) * b.ndim), b, **kwargs)
         self.executor_of(kwargs.pop("executor", None))
         return self.function.outer(*args, **kwargs)
+
+    cdef bint adds_nothing(self, tuple args, dict kwargs):
+        """Would numba's object only look around, and call the ufunc with the same?
+
+        It looks for other kinds of arrays, and for a loop.
+        """
+        if self.is_dynamic or (self.compiles and kwargs):
+            return False
+        for each in args:
+            if not PyArray_CheckExact(each):
+                return False
+        for each in kwargs.values():
+            if not PyArray_CheckExact(each):
+                return False
+        return not self.compiles or len(args) == self.ufunc.nin and self.has_loop(args)
+
+    cdef bint has_loop(self, object inputs) except -1:
+        """Is there a loop for exactly these inputs? If not, numba compiles one."""
+        cdef PyUFuncObject *u = <PyUFuncObject *><void *>self.ufunc
+        cdef int i, k
+        cdef char *types
+        for k in range(u.ntypes):
+            types = u.types + k * u.nargs
+            for i in range(u.nin):
+                if not PyArray_CheckExact(inputs[i]):
+                    return False
+                if types[i] != PyArray_TYPE(<PyArrayObject *><void *>inputs[i]):
+                    break
+            else:
+                return True
+        return False
 
     cdef bint is_left_to_numpy(self, double *ns, Py_ssize_t size):
         if self.is_eager:
@@ -141,7 +177,7 @@ cdef class Ufunc:
             a = arguments_of(self.ufunc, args, kwargs)
             if a is None:
                 return None
-            if self.exact is not None and not self.exact(a.operands[:a.n_in]):
+            if self.compiles and not self.has_loop(a.operands):
                 return None
             if not resolve(a, self.ufunc) or not self.may_run(a.dtypes):
                 return None

@@ -107,6 +107,8 @@ cdef extern from "numpy/ufuncobject.h" nogil:
         int nout
         int nargs
         int identity
+        int ntypes
+        char *types
         int core_enabled
         int core_num_dim_ix
         int *core_num_dims

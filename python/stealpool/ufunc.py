@@ -140,14 +140,6 @@ def scipy_actions() -> tuple[str, ...]:
     return tuple(special.geterr().values()) if special else ()
 
 
-def _has_loop(ufunc: np.ufunc, inputs: list[Any]) -> bool:
-    """Is there a loop for exactly these inputs? If not, numba compiles one."""
-    if not all(isinstance(each, np.ndarray) for each in inputs):
-        return False
-    wanted = "".join(each.dtype.char for each in inputs)
-    return any(types.startswith(wanted + "->") for types in ufunc.types)
-
-
 def _executor_of(executor: Executor | None) -> Executor:
     if executor is None:
         return default_executor()
@@ -200,11 +192,7 @@ def make_ufunc(u: Any) -> Ufunc | NumpyUfunc:
 
     if isinstance(u, Ufunc):
         return u
-    inner = numpy_ufunc(u)
-    exact = None
-    if u is not inner and not u._frozen:
-        exact = partial(_has_loop, inner)
-    return _named(Ufunc(u, inner, _Permit(u), _executor_of, exact), u)
+    return _named(Ufunc(u, numpy_ufunc(u), _Permit(u), _executor_of), u)
 
 
 def _named(made: _U, u: Any) -> _U:

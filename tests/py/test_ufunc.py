@@ -350,6 +350,52 @@ def test_numba_compiles_for_new_types_first():
     assert ours.pool_calls == 1
 
 
+def test_small_calls_of_numba_functions_are_what_they_are_in_numba():
+    numba = pytest.importorskip("numba")
+
+    @numba.vectorize
+    def twice(x):
+        return x + x
+
+    @numba.vectorize(["float64(float64)"])
+    def half(x):
+        return x / 2
+
+    @numba.guvectorize("(n)->(n)")  # compiles when called, and needs all operands
+    def negative(x, result):
+        for i in range(x.shape[0]):
+            result[i] = -x[i]
+
+    class Other:
+        def __array_ufunc__(self, ufunc, method, *args, **kwargs):
+            return ufunc, method, len(args), list(kwargs)
+
+    twice_, half_ = kernels.ufunc(twice), kernels.ufunc(half)
+    for dtype in ("i8", "f8", "i8", "f4", "i8"):  # some are compiled by the first call
+        for x in (np.arange(5, dtype=dtype), np.arange(1000, dtype=dtype)):
+            ours = twice_(x)
+            assert ours.dtype == twice(x).dtype
+            assert np.array_equal(ours, 2 * x)
+    x, out = np.arange(1000.0), np.empty(1000)
+    assert half_(x, out) is out
+    assert half_(x, out=out) is out
+    assert np.array_equal(out, x / 2)
+    assert twice_(x, out=out) is out
+    assert np.array_equal(half_(np.arange(1000)), np.arange(1000) / 2)
+    for ours, theirs in ((twice_, twice), (half_, half)):
+        assert ours(Other()) == theirs(Other())
+        with pytest.raises(ValueError, match="could not be broadcast"):
+            ours(x, np.empty(3))
+    with pytest.raises(TypeError, match="Cannot cast ufunc 'half' output"):
+        half_(x, np.empty(1000, "i4"))
+    negative_ = kernels.ufunc(negative)
+    negative_(x, out)
+    assert np.array_equal(out, -x)
+    with pytest.raises(TypeError, match="Too few arguments"):
+        negative_(x)
+    assert twice_.pool_calls == half_.pool_calls == negative_.pool_calls == 0
+
+
 def test_numba_guvectorize_runs_on_the_pool():
     numba = pytest.importorskip("numba")
 
