@@ -1,5 +1,8 @@
 # Planning a call of a generalised ufunc, such as matmul: split over the dimensions that
 # its signature does not name.
+#
+# NumPy lets axis= and axes= say which axes the names mean, where they are not the last
+# ones. Here the operands are turned so that they are, and the results turned back.
 
 
 cdef Call plan_core(Arguments a, object ufunc):
@@ -9,8 +12,14 @@ cdef Call plan_core(Arguments a, object ufunc):
     cdef npy_intp[SP__GRID_CORE] sizes
     cdef int n = u.nargs, i, n_strides = 0
     cdef NpyIter *iterator
+    cdef list given = None, axes = None
     if a.mask is not None or u.core_num_dim_ix > SP__GRID_CORE:
         return None
+    if a.axes is not None:
+        given = list(a.operands)
+        axes = find_axes(a, u)
+        if axes is None or not turn(a, u, axes):
+            return None
     for i in range(n):
         n_strides += u.core_num_dims[i]
         if a.operands[i] is None:
@@ -46,8 +55,89 @@ cdef Call plan_core(Arguments a, object ufunc):
     call.name = ufunc.__name__.encode()
     call.operands = a.operands
     outputs = a.operands[a.n_in:]
+    if axes is not None:
+        for i in range(a.n_in, n):
+            outputs[i - a.n_in] = (
+                turned_back(a.operands[i], axes[i], a.axes.get("keepdims", False))
+                if given[i] is None else given[i]
+            )
     call.result = outputs[0] if a.n_out == 1 else tuple(outputs)
     return call
+
+
+cdef list find_axes(Arguments a, PyUFuncObject *u):
+    """Of each operand, the axes that the signature names; none below 0.
+
+    None for what NumPy refuses, or is not understood here.
+    """
+    cdef object axis = a.axes.get("axis"), keepdims = a.axes.get("keepdims", False)
+    cdef object axes = a.axes.get("axes"), each
+    cdef list found = []
+    cdef int n_core = u.core_num_dims[0], n_outer = 0, n_dims, i
+    if type(keepdims) is not bool or (axis is not None and axes is not None):
+        return None
+    for i in range(u.nargs):
+        if i < a.n_in:
+            if a.array(i) == NULL or PyArray_NDIM(a.array(i)) < u.core_num_dims[i]:
+                return None
+            n_outer = max(n_outer, PyArray_NDIM(a.array(i)) - u.core_num_dims[i])
+        if "keepdims" in a.axes and u.core_num_dims[i] != (n_core if i < a.n_in else 0):
+            return None
+    if axis is not None and (type(axis) is not int or u.core_num_dim_ix != 1):
+        return None
+    if type(axes) is list and len(axes) == a.n_in and not keepdims:
+        axes = axes + [()] * a.n_out  # those have none, or else there is nothing to do
+    if axes is not None and (type(axes) is not list or len(axes) != u.nargs):
+        return None
+    for i in range(u.nargs):
+        n_named = n_core if keepdims else u.core_num_dims[i]
+        n_dims = n_outer + n_named if i >= a.n_in else PyArray_NDIM(a.array(i))
+        if a.array(i) != NULL and PyArray_NDIM(a.array(i)) != n_dims:
+            return None
+        if axes is not None:
+            each = axes[i] if type(axes[i]) is tuple else (axes[i],)
+        elif axis is not None:
+            each = (axis,) * n_named
+        else:
+            each = tuple(range(n_dims - n_named, n_dims))
+        if len(each) != n_named:
+            return None
+        for number in each:
+            if type(number) is not int or not -n_dims <= number < n_dims:
+                return None
+        each = tuple([number % n_dims for number in each])
+        if len(set(each)) != n_named:
+            return None
+        found.append(each)
+    return found
+
+
+cdef bint turn(Arguments a, PyUFuncObject *u, list axes) except -1:
+    """Put the named axes last; of outputs that keep those of the inputs, drop them."""
+    cdef object each
+    cdef int i
+    for i in range(u.nargs):
+        each = a.operands[i]
+        if each is None:
+            continue
+        others = [axis for axis in range(each.ndim) if axis not in axes[i]]
+        if len(axes[i]) == u.core_num_dims[i]:
+            a.operands[i] = each.transpose(*others, *axes[i])
+            continue
+        for axis in axes[i]:
+            if each.shape[axis] != 1:
+                return False
+        a.operands[i] = each.reshape([each.shape[axis] for axis in others])
+        if not may_overlap(a.operands[i], each):
+            return False  # a copy, or empty
+    return True
+
+
+cdef object turned_back(object output, tuple axes, bint keepdims):
+    if keepdims:
+        return _np.expand_dims(output, axes)
+    n_others = output.ndim - len(axes)
+    return _np.moveaxis(output, range(n_others, output.ndim), axes)
 
 
 cdef bint find_core_sizes(Arguments a, PyUFuncObject *u, npy_intp *sizes) except -1:

@@ -9,6 +9,8 @@ cdef dict ORDERS = {
     "K": NPY_KEEPORDER, "C": NPY_CORDER, "F": NPY_FORTRANORDER, "A": NPY_ANYORDER,
 }
 
+cdef tuple CORE_NAMES = ("axis", "axes", "keepdims")
+
 
 @cython.final
 @cython.no_gc
@@ -22,6 +24,7 @@ cdef class Arguments:
     cdef NPY_ORDER order
     cdef object casting
     cdef object signature
+    cdef dict axes          # axis=, axes= and keepdims= of a generalised ufunc, or None
     cdef tuple dtypes       # of the loop
     cdef object info        # NumPy's capsule
 
@@ -101,6 +104,10 @@ cdef bint take_keywords(Arguments a, object ufunc, dict kwargs, int n_given) exc
             if value not in ORDERS:
                 return False
             a.order = <NPY_ORDER><int>ORDERS[value]
+        elif key in CORE_NAMES and ufunc.signature is not None:
+            if a.axes is None:
+                a.axes = {}
+            a.axes[key] = value
         elif key == "casting":
             a.casting = value
         elif key == "dtype":

@@ -196,7 +196,91 @@ def test_gufuncs_take_out():
     assert_same(out, a @ b)
     assert_agrees(ours, np.matmul, a, b, out=np.empty((50, 3, 2), "f4"))
     assert_agrees(ours, np.matmul, a, a)
-    assert_agrees(ours, np.matmul, a, b, axes=[(1, 2), (0, 1), (1, 2)])
+
+
+def accepted(function, *arrays, **options):
+    try:
+        return function(*arrays, **options)
+    except (TypeError, ValueError):
+        return None
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1, -3])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_gufuncs_take_axis_and_keepdims(axis, keepdims):
+    random = np.random.default_rng(1)
+    a, b = random.random((9, 8, 7)), random.random((9, 8, 7)).astype("f4")
+    ours = eager(np.vecdot)
+    options = {"axis": axis, "keepdims": keepdims}
+    assert_agrees(ours, np.vecdot, a, b, **options)
+    assert_agrees(ours, np.vecdot, a.T, a.T[::-1], **options)
+    if axis == -1:
+        assert_agrees(ours, np.vecdot, a, b[0, 0], **options)  # of each its own axis
+        assert ours.pool_calls == 3
+    expected = np.vecdot(a, a, **options)
+    out = np.empty_like(expected)
+    n_calls = ours.pool_calls
+    assert ours(a, a, out=out, **options) is out
+    assert ours.pool_calls == n_calls + 1
+    assert_same(out, expected)
+    assert_layout(ours(a, a, axis=axis), np.vecdot(a, a, axis=axis))
+
+
+@given(st.data())
+def test_gufuncs_take_any_axes(data):
+    ufunc = data.draw(st.sampled_from([np.matmul, np.matvec, np.vecdot, np.vecmat]))
+    named = {"matmul": 222, "matvec": 211, "vecdot": 110, "vecmat": 121}
+    n_named = [int(n) for n in str(named[ufunc.__name__])]
+    axes = []
+    for n in n_named:
+        chosen = data.draw(st.permutations([-3, -2, -1, 0, 1, 2]))[:n]
+        is_bare = n == 1 and data.draw(st.booleans())
+        axes.append(chosen[0] if is_bare else tuple(chosen))
+    if data.draw(st.booleans()):
+        axes = axes[:2]
+    arrays = []
+    for i in range(2):
+        array = np.random.default_rng(i).random((6, 6, 6))
+        arrays.append(array.transpose(data.draw(st.permutations(range(3)))))
+    options = {"axes": axes}
+    if data.draw(st.integers(0, 2)) == 0:
+        options["keepdims"] = data.draw(st.booleans())
+    made = eager(ufunc)
+    assert_agrees(made, ufunc, *arrays, **options)
+    expected = accepted(ufunc, *arrays, **options)
+    if expected is not None:
+        knows_where = len(axes) == 3 or not options.get("keepdims")
+        assert made.pool_calls == knows_where
+        out = np.full_like(expected, 7)
+        assert made(*arrays, out=out, **options) is out
+        assert_same(out, expected)
+        if not options.get("keepdims"):
+            assert_layout(made(*arrays, **options), expected)
+
+
+def test_gufuncs_refuse_axes_in_the_words_of_numpy():
+    a = np.ones((5, 6, 7))
+    for options in (
+        {"axis": 3},
+        {"axis": 0, "axes": [0, 0, ()]},
+        {"axes": [0, 0]},
+        {"axes": [(0, 1), 0, ()]},
+        {"axes": (0, 0, ())},
+        {"axis": 0.0},
+        {"keepdims": 2},
+        {"axes": [0, 1, ()]},
+    ):
+        assert_agrees(eager(np.vecdot), np.vecdot, a, a, **options)
+    for options in (
+        {"axis": 0},
+        {"keepdims": True},
+        {"axes": [(0, 0), (1, 2), (1, 2)]},
+    ):
+        assert_agrees(eager(np.matmul), np.matmul, a, a, **options)
+        assert_agrees(eager(np.add), np.add, a, a, **options)
+    out = np.empty((2, 5, 6))
+    assert_agrees(eager(np.vecdot), np.vecdot, a, a, axis=-1, out=out)
+    assert_agrees(eager(np.vecdot), np.vecdot, a, a, axis=0, keepdims=True, out=out)
 
 
 # ------------------------------------------------------------------ any arguments
