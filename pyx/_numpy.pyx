@@ -4,6 +4,7 @@
 A module of its own, so that stealpool can be imported without NumPy's C API. It is
 imported when the first ufunc is asked for, and reaches the pool through _core.
 
+widen   loops that convert numbers
 call    one call, planned, and its run on a pool
 map     planning: u(a, b)
 core    planning: generalised ufuncs
@@ -38,6 +39,7 @@ cdef extern from "pythread.h" nogil:
 _import_array()
 _import_umath()
 
+include "_numpy_widen.pxi"
 include "_numpy_call.pxi"
 include "_numpy_map.pxi"
 include "_numpy_core.pxi"

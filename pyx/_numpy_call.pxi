@@ -62,6 +62,7 @@ cdef struct Job:
     NpyIter_IterNextFunc *next
     taken_bits taken
     npy_intp n_points  # of a buffered call
+    widening wide      # of a reduction that converts
 
     unsigned long owner  # the thread that has called the ufunc
     int64_t looked_ns    # when the owner looked for signals

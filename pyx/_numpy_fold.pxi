@@ -16,6 +16,7 @@ cdef class Fold:
     cdef bint has_initial
     cdef object initial     # None = begin with the first element
     cdef object dtype
+    cdef widen_fn widen     # NULL = no conversion
 
 
 # What NumPy calls the arguments that come by position, after the array.
@@ -78,7 +79,7 @@ cdef Fold fold_of(tuple args, dict kwargs, tuple names):
 
 
 cdef tuple resolve_fold(Fold f, object ufunc, bint must_match):
-    """(dtypes, capsule) of the loop; None if something must be cast."""
+    """(dtypes, capsule) of the loop; None if NumPy must cast."""
     cdef dict keywords = {"casting": "unsafe", "reduction": True}
     cdef tuple dtypes
     if f.dtype is not None:
@@ -87,8 +88,15 @@ cdef tuple resolve_fold(Fold f, object ufunc, bint must_match):
     dtypes, info = ufunc._resolve_dtypes_and_context(
         (out_dtype, f.operand.dtype, None), **keywords
     )
-    if needs_cast(f.array, dtypes[1]) or dtypes[0] != dtypes[2]:
+    f.widen = NULL
+    if dtypes[0] != dtypes[2]:
         return None
+    if needs_cast(f.array, dtypes[1]):
+        if must_match or dtypes[0] != dtypes[1]:
+            return None
+        f.widen = widening_between(f.operand.dtype, dtypes[1])
+        if f.widen == NULL:
+            return None
     if f.out is not None and needs_cast(
         <PyArrayObject *><void *>f.out, dtypes[0]
     ):
@@ -159,7 +167,7 @@ cdef Call plan_reduce(Fold f, object ufunc, tuple dtypes, object info):
         return None  # NumPy refuses
     if not take_start(call, f, ufunc, dtypes[0]):
         return None
-    if grid.start == SP__GRID_COPY and dtypes[0] != dtypes[1]:
+    if grid.start == SP__GRID_COPY and (dtypes[0] != dtypes[1] or f.widen != NULL):
         return None
     iterator = fold_iterator(f, dtypes)
     try:
@@ -194,9 +202,19 @@ cdef Call plan_reduce(Fold f, object ufunc, tuple dtypes, object info):
     call.job.n_indices = sp__grid_indices(grid)
     if call.job.n_indices < (8 if grid.inner_is_free else 2):
         return None
-    strides = tuple([grid.inner.strides[i] for i in range(3)])
-    if not call.take_loop(ufunc, info, strides):
+    strides = [grid.inner.strides[i] for i in range(3)]
+    if f.widen != NULL:
+        if not grid.inner_is_free and not is_grouped_freely(ufunc, dtypes[0]):
+            return None
+        strides[1] = dtypes[1].itemsize
+    if not call.take_loop(ufunc, info, tuple(strides)):
         return None
+    if f.widen != NULL:
+        call.job.wide.loop = grid.loop
+        call.job.wide.context = grid.context
+        call.job.wide.widen = f.widen
+        grid.loop = run_widening
+        grid.context = &call.job.wide
     call.name = b"reduce"
     call.operands = [f.operand, f.out, f.mask]
     call.result = f.out if f.out.ndim == n_kept else f.out.reshape(kept_shape(f))
@@ -240,7 +258,7 @@ cdef NpyIter *fold_iterator(Fold f, tuple dtypes) except NULL:
     operands[0] = NULL if f.out is None else <PyArrayObject *><void *>f.out
     operands[1] = f.array
     op_dtypes[0] = <PyArray_Descr *><void *>dtypes[0]
-    op_dtypes[1] = <PyArray_Descr *><void *>dtypes[1]
+    op_dtypes[1] = <PyArray_Descr *><void *>dtypes[1] if f.widen == NULL else NULL
     op_axes[0] = axes
     op_axes[1] = NULL
     op_flags[0] = (

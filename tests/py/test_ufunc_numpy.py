@@ -453,6 +453,42 @@ def test_any_reduction_gives_what_numpy_gives(data):
         assert_agrees(eager(ufunc).accumulate, ufunc.accumulate, array, axis=axis)
 
 
+@pytest.mark.parametrize("narrow", "?bBhHiIf")
+def test_reductions_in_a_larger_type(narrow):
+    with np.errstate(over="ignore", invalid="ignore"):
+        array = numbers(narrow, 30 * 6000).reshape(30, 6000)
+        mask = numbers("?", array.size, 1).reshape(array.shape)
+        for ufunc in (np.add, np.multiply, np.bitwise_or, np.maximum, np.logical_or):
+            for dtype in ("i8", "u8", "f8"):
+                ours = eager(ufunc)
+                for axis in (0, 1):
+                    for view in (array, array[::-1, ::3], array.T):
+                        options = {"axis": axis, "dtype": dtype}
+                        assert_agrees(ours.reduce, ufunc.reduce, view, **options)
+                    options = {"axis": axis, "dtype": dtype, "keepdims": True}
+                    options |= {"initial": 1, "where": mask}
+                    assert_agrees(ours.reduce, ufunc.reduce, array, **options)
+                is_safe = np.can_cast(narrow, dtype, "safe")
+                # Of floats, only what is added up for itself, one after the other.
+                if ufunc in (np.add, np.multiply):
+                    assert (ours.pool_calls > 0) == is_safe
+                    n_calls = ours.pool_calls
+                    ours.reduce(array, axis=1, dtype=dtype)
+                    groups_freely = is_safe and dtype != "f8"
+                    assert ours.pool_calls == n_calls + groups_freely
+
+
+@pytest.mark.parametrize("dtype", [">i4", ">f8", "f2"])
+def test_reductions_with_other_casts_are_left_to_numpy(dtype):
+    array = np.ones((30, 6000)).astype(dtype)
+    ours = eager(np.add)
+    for axis in (0, 1):
+        for wide in ("i8", "f8", "f4", "c16"):
+            options = {"axis": axis, "dtype": wide}
+            assert_agrees(ours.reduce, np.add.reduce, array, **options)
+    assert ours.pool_calls == 0
+
+
 def test_reductions_take_out():
     ours = eager(np.add)
     array = np.random.rand(40, 3000)
