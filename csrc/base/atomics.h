@@ -41,6 +41,8 @@ void sp__chaos(void);
 
 #define fetch_add_relaxed(p, v) \
     (sp__chaos(), atomic_fetch_add_explicit((p), (v), memory_order_relaxed))
+#define fetch_add_release(p, v) \
+    (sp__chaos(), atomic_fetch_add_explicit((p), (v), memory_order_release))
 #define fetch_add_acq_rel(p, v) \
     (sp__chaos(), atomic_fetch_add_explicit((p), (v), memory_order_acq_rel))
 #define fetch_add_seq_cst(p, v) \

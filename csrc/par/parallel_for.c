@@ -188,7 +188,7 @@ static bool refill(struct loop *loop, struct range *own)
         if (is_mine) /* Its own range is empty, so nobody else changes it. */
             store_relaxed(&own->left, range_of(middle, end));
         /* release (R3): the half is in its range. */
-        fetch_add_acq_rel(&loop->moves_ended, 1u);
+        fetch_add_release(&loop->moves_ended, 1u);
         if (is_mine)
             return true;
     }

@@ -183,7 +183,7 @@ static void submit_then_meet(sp_task *task)
     meet(task);
 }
 
-SCENARIO(k_tasks_that_meet_run_on_k_workers, .share = 80)
+SCENARIO(k_tasks_that_meet_run_on_k_workers, .share = 120)
 {
     CHECK_EQ(create(2), SP_OK);
     init_job(0, meet);
@@ -371,6 +371,26 @@ SCENARIO(a_loop_covers_each_index_once, .share = 20)
     CHECK_EQ(wait_for(&box.jobs[0].task), SP_OK);
     for (int i = 0; i < INDICES; i++)
         CHECK_EQ(seen[i], 1, "index %d", i);
+    sp_pool_free(box.pool);
+}
+
+/* Pieces that wait for each other: nobody leaves the loop, or stays away, while one is
+ * left to begin, be it on its way from thread to thread. */
+static int meet_others(intptr_t begin, intptr_t end, void *user)
+{
+    (void)user;
+    CHECK_EQ(end - begin, 1);
+    fetch_add_acq_rel(&box.arrived, 1u);
+    while (load_acquire(&box.arrived) < 3)
+        sp__os_yield();
+    return 0;
+}
+
+SCENARIO(k_pieces_that_meet_run_on_k_threads, .share = 60)
+{
+    CHECK_EQ(create(3), SP_OK);
+    sp_loop_options options = {.schedule = SP_DYNAMIC, .grain = 1};
+    CHECK_EQ(sp_parallel_for_with(box.pool, 0, 3, &options, meet_others, NULL), 0);
     sp_pool_free(box.pool);
 }
 

@@ -385,6 +385,12 @@ TWINS = [
         "        store_relaxed(&own->left, left + ((uint64_t)n << 32));",
     ),
     Twin(
+        "who finds no piece leaves while half a range is on its way",
+        "par/parallel_for.c",
+        "            if (load_relaxed(&loop->moves_begun) == ended)\n",
+        "            if (load_relaxed(&loop->moves_begun) >= ended)\n",
+    ),
+    Twin(
         "errors are recorded without the lock",
         "par/parallel_for.c",
         "    while (!cas_weak_acquire(&loop->error_lock, &unlocked, 1)) {",
