@@ -1,4 +1,5 @@
 /* Fork and join: a tree of calls on two or three workers, four slots each. */
+#include "base/os.h"
 #include "check.h"
 #include "sim.h"
 #include "stealpool.h"
@@ -172,6 +173,54 @@ SCENARIO(a_frame_may_loop, .share = 20)
     for (int i = 0; i < 6; i++)
         CHECK_EQ(seen[i], 1);
     sp_pool_free(shared);
+}
+
+/* A frame may wait for a task, if it says so: be it stolen, and its owner asleep for it,
+ * with the task in his deque. */
+static struct {
+    sp_task task;
+    _Atomic(uint32_t) has_run;
+} awaited;
+
+static void run_awaited(sp_task *task)
+{
+    (void)task;
+    store_release(&awaited.has_run, 1u);
+    sp__os_wake_all(&awaited.has_run);
+}
+
+static int await_task(sp_worker *worker, sp_frame *frame)
+{
+    (void)worker;
+    (void)frame;
+    sp_blocking_begin();
+    while (load_acquire(&awaited.has_run) == 0)
+        sp__os_wait(&awaited.has_run, 0, SP__OS_NO_DEADLINE);
+    sp_blocking_end();
+    return 0;
+}
+
+static int fork_and_submit(sp_worker *worker, sp_frame *frame)
+{
+    (void)frame;
+    sp_frame blocked;
+    sp_fork(worker, &blocked, await_task);
+    CHECK_EQ(sp_submit(shared, &awaited.task), SP_OK);
+    return sp_join(worker, &blocked);
+}
+
+SCENARIO(a_stolen_frame_may_block, .share = 30)
+{
+    sp_pool_options options = {.workers = 1 + sim_choose(2),
+                               .keepalive_us = 1,
+                               .max_workers = 2,
+                               .max_blocked = 1};
+    CHECK_EQ(sp_pool_create(&shared, &options), SP_OK);
+    sp_task_init(&awaited.task, run_awaited, NULL);
+    sp_frame root;
+    CHECK_EQ(sp_run(shared, &root, fork_and_submit), 0);
+    sp_pool_free(shared);
+    CHECK_EQ(load_relaxed(&awaited.has_run), 1);
 }
 
 /* A pool that is closed or abandoned refuses a root, or runs it. */
