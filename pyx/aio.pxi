@@ -1,8 +1,8 @@
 # asyncio: what a coroutine awaits.
 #
 # Two Replies (see inbox.pxi; room.pxi has a third): the AsyncFuture, which asubmit()
-# makes and which a task of asyncio's can wait for as it stands; and the Relay, behind an
-# asyncio.Future that loop.run_in_executor() has made.
+# makes and which a task of asyncio's can wait for as it stands; and the Relay, behind
+# an asyncio.Future that loop.run_in_executor() has made.
 
 
 @cython.final
