@@ -236,13 +236,13 @@ cdef class Kernel(Job):
     ) except? NULL:
         cdef Py_buffer *view
         cdef str wanted = TYPE_NAMES[parameter.pointee]
-        cdef str where = f"kernel {self.name}: argument {index + 1}"
-        cdef str got
+        cdef str where, got
         try:
             view = pins.add(value)
         except (TypeError, BufferError, ValueError) as error:
             raise TypeError(
-                f"{where} must be an array of {wanted}, got {describe(value)} ({error})"
+                f"kernel {self.name}: argument {index + 1} must be an array of "
+                f"{wanted}, got {describe(value)} ({error})"
             ) from None
         if has_plain_format(view, parameter.pointee) and (
             parameter.is_const or not view.readonly
@@ -250,6 +250,7 @@ cdef class Kernel(Job):
             parameter.pointee == T_VOID or not <uintptr_t>view.buf % view.itemsize
         ):
             return view.buf  # the common case, quickly; else say what is wrong
+        where = f"kernel {self.name}: argument {index + 1}"
         got = dtype_of(view)
         if has_objects(view):
             raise TypeError(

@@ -242,13 +242,15 @@ static void join_loop(void *user)
     sp__task_set_current(outer);
 }
 
-/* Run the first pieces alone. Returns an estimate of the time per index, in
- * nanoseconds. */
+/* Run the first pieces alone, each as long as all before, until it is known how long an
+ * index takes and the rest is worth sharing. Returns an estimate of the time per index,
+ * in nanoseconds. */
 static double run_first(struct loop *loop, intptr_t grain)
 {
     intptr_t done = 0;
     intptr_t piece = grain ? grain : 1;
     int64_t spent = 0;
+    double index_ns = 0;
     int64_t start = sp__os_now_ns();
     do {
         if (piece > loop->n - done)
@@ -256,14 +258,16 @@ static double run_first(struct loop *loop, intptr_t grain)
         run_piece(loop, done, piece);
         done += piece;
         spent = sp__os_now_ns() - start;
+        index_ns = (double)spent / (double)done;
         piece = done;
         /* Few indices are often long ones. */
         if (spent < NEXT_TO_NOTHING_NS && loop->n >= 32 && done < loop->n / 4)
             piece = 4 * done;
-    } while (!grain && spent < MEASURABLE_NS && done < loop->n && !loop->error &&
-             !is_stopped(loop));
+    } while (!grain && done < loop->n && !loop->error && !is_stopped(loop) &&
+             (spent < MEASURABLE_NS ||
+              index_ns * (double)(loop->n - done) < WORTH_SHARING_NS));
     loop->done = done;
-    return (double)spent / (double)done;
+    return index_ns;
 }
 
 static void cut_into_units(struct loop *loop, intptr_t grain)

@@ -66,7 +66,9 @@ def for_range(
         On Ctrl-C, between two pieces; all pieces are asked to stop.
     """
     if grain is None:
-        grain = 0
+        grain = 0  # and the rest quickly: some loops take a microsecond
+        if progress is None and isinstance(fn, Kernel):
+            return _core.run_range(self, fn, start, stop, args, 0, None)
     elif not hasattr(grain, "__index__") or grain < 1:
         raise ValueError(f"grain must be at least 1, or None, got {grain!r:.60}")
     if progress is None or progress is False:
