@@ -1,6 +1,7 @@
 /* Pools, and what stealpool.h promises of them. */
 #define _GNU_SOURCE
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/resource.h>
@@ -214,6 +215,80 @@ static void any_allocation_may_fail(void)
             if (pool)
                 CHECK_EQ(sp_pool_workers(pool), n < 6 ? n - 3 : 3);
             sp_pool_free(pool);
+        }
+    }
+}
+
+#ifdef CAN_WRAP
+/* The n-th thread from now is refused, and those after it when `for_good`. */
+static struct {
+    int countdown; /* negative: none */
+    bool for_good;
+    int error;
+} refusal = {.countdown = -1};
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*begin)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*begin)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                          void *(*begin)(void *), void *arg)
+{
+    if (refusal.countdown == 0) {
+        refusal.countdown = refusal.for_good ? 0 : -1;
+        return refusal.error;
+    }
+    if (refusal.countdown > 0)
+        refusal.countdown--;
+    return __real_pthread_create(thread, attr, begin, arg);
+}
+
+/* For a moment (EAGAIN, once) it is asked for again. */
+static void any_thread_may_be_refused(void)
+{
+    static const int errors[] = {EAGAIN, EPERM};
+    sp_pool_options options = {.workers = 3};
+    for (int n = 0; n < 4; n++)
+        for (int i = 0; i < 4; i++) {
+            refusal.countdown = n;
+            refusal.for_good = i / 2;
+            refusal.error = errors[i % 2];
+            bool is_short = n < 3 && (refusal.for_good || refusal.error == EPERM);
+            sp_pool *pool = NULL;
+            sp_status status = sp_pool_create(&pool, &options);
+            refusal.countdown = -1;
+            CHECK_EQ(status, is_short && n == 0 ? SP_ETHREAD : SP_OK, "%d, %d", n, i);
+            if (pool) {
+                CHECK_EQ(sp_pool_workers(pool), is_short ? n : 3, "%d, %d", n, i);
+                CHECK_EQ(sp_pool_resize(pool, 3), SP_OK);
+                CHECK_EQ(sp_pool_workers(pool), 3);
+            }
+            sp_pool_free(pool);
+        }
+}
+#endif
+
+/* Then, for each thread, a list of CPUs and their order. */
+static void without_memory_a_worker_is_not_pinned_and_works(void)
+{
+    sp_pool_options options = {.workers = 2, .pin = SP_PIN_SPREAD};
+    for (int n = 0; n < 12; n++) {
+        for (int for_good = 0; for_good < 2; for_good++) {
+            sp_pool *pool = NULL;
+            if (!sp__alloc_fail_at(n, for_good))
+                return;
+            sp_status status = sp_pool_create(&pool, &options);
+            sp__alloc_fail_at(-1, false);
+            CHECK_EQ(pool != NULL, status == SP_OK, "%d", n);
+            if (!pool) {
+                CHECK_EQ(status, n < 3 ? SP_ENOMEM : SP_ETHREAD, "%d", n);
+                continue;
+            }
+            struct job job = {.runs = 0};
+            sp_task_init(&job.task, run, NULL);
+            CHECK_EQ(sp_submit(pool, &job.task), SP_OK);
+            sp_pool_free(pool);
+            CHECK_EQ(job.runs, 1, "%d", n);
         }
     }
 }
@@ -505,6 +580,10 @@ int main(void)
     RUN(a_real_time_policy_is_had_or_refused);
     RUN(without_permission_the_policy_is_refused);
     RUN(any_allocation_may_fail);
+#ifdef CAN_WRAP
+    RUN(any_thread_may_be_refused);
+#endif
+    RUN(without_memory_a_worker_is_not_pinned_and_works);
     RUN(a_pool_with_fewer_threads_than_wanted_works);
     RUN(a_submitted_task_runs_and_is_released);
     RUN(no_tasks_at_all_are_accepted);

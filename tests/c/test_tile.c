@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "check.h"
 #include "kernels/image.h"
 #include "stealpool.h"
@@ -178,6 +179,20 @@ static void a_tile_that_fails_ends_the_job_with_its_words(void)
     CHECK(!strcmp(sp_take_failure(), "the views do not fit the tile"));
 }
 
+static void without_memory_for_a_halo_the_job_ends(void)
+{
+    sp_view src = source_view(), dst = result_view();
+    sp_tiling tiling = tiling_of(1, 1, SP_BORDER_WRAP);
+    struct halo halo = {1, 1};
+    if (!sp__alloc_fail_at(0, true))
+        return;
+    int code = sp_parallel_tiles(NULL, &src, &dst, &tiling, weigh, &halo);
+    sp__alloc_fail_at(-1, false);
+    CHECK_EQ(code, SP_ENOMEM);
+    CHECK(!strcmp(sp_take_failure(), "no memory for a tile and its halo"));
+    CHECK_EQ(sp_parallel_tiles(NULL, &src, &dst, &tiling, weigh, &halo), 0);
+}
+
 static int tile_code(sp_view src, sp_view dst, sp_tiling tiling)
 {
     struct halo halo = {tiling.halo_y, tiling.halo_x};
@@ -214,6 +229,7 @@ int main(void)
     RUN(a_halo_may_be_larger_than_the_image);
     RUN(an_empty_image_has_no_tiles);
     RUN(a_tile_that_fails_ends_the_job_with_its_words);
+    RUN(without_memory_for_a_halo_the_job_ends);
     RUN(what_is_out_of_range_is_refused);
     return 0;
 }

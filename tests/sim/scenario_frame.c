@@ -75,6 +75,20 @@ SCENARIO(a_frame_fails_with_its_words, .share = 20)
     sp_pool_free(pool);
 }
 
+/* Its words may be lost for want of memory, its code is not. */
+SCENARIO(a_frame_fails_although_memory_does, .share = 20, .fails_memory = true)
+{
+    sp_pool *pool;
+    sp_pool_options options = {.workers = 2, .keepalive_us = 1};
+    if (sp_pool_create(&pool, &options) != SP_OK)
+        return;
+    struct node root = {.depth = 2, .fails = 7};
+    CHECK_EQ(sp_run(pool, &root.frame, visit), 7);
+    const char *words = sp_take_failure();
+    CHECK(strcmp(words, "leaf") == 0 || *words == '\0', "%s", words);
+    sp_pool_free(pool);
+}
+
 /* More forks than slots, joined the last first. */
 #define MANY 6
 

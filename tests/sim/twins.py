@@ -384,6 +384,49 @@ TWINS = [
         "\n            continue;",
         "        store_relaxed(&own->left, left + ((uint64_t)n << 32));",
     ),
+    # ------------------------------------------------- sleeps that end too early
+    Twin(
+        "who waits for a task believes the first wake-up",
+        "sched/task.c",
+        "        case SP__OS_WOKEN:\n            break;",
+        "        case SP__OS_WOKEN:\n            return ended_status(task);",
+    ),
+    Twin(
+        "a signal ends the wait for a task as its end does",
+        "sched/task.c",
+        "ended_status(task) : SP_EINTR;",
+        "ended_status(task) : SP_OK;",
+    ),
+    Twin(
+        "who waits for a group believes the first wake-up",
+        "sched/group.c",
+        "        case SP__OS_WOKEN:\n            break;",
+        "        case SP__OS_WOKEN:\n            return SP_OK;",
+    ),
+    Twin(
+        "a signal ends the wait for a group as its end does",
+        "sched/group.c",
+        "SP_EINTR : SP_OK;",
+        "SP_OK : SP_OK;",
+    ),
+    Twin(
+        "a consumer believes the first wake-up",
+        "sched/completion.c",
+        "        case SP__OS_WOKEN:\n            break;",
+        "        case SP__OS_WOKEN:\n            return SP_OK;",
+    ),
+    Twin(
+        "the owner of a region believes the first wake-up",
+        "sched/region.c",
+        "    while ((seen = fetch_or_seq_cst(inside, WAITER)) & ~WAITER)",
+        "    if ((seen = fetch_or_seq_cst(inside, WAITER)) & ~WAITER)",
+    ),
+    Twin(
+        "a frame's words are copied into no memory",
+        "sched/frame.c",
+        "    return copy ? memcpy(copy, words, bytes) : NULL;",
+        "    return memcpy(copy, words, bytes);",
+    ),
     Twin(
         "who finds no piece leaves while half a range is on its way",
         "par/parallel_for.c",
