@@ -88,6 +88,7 @@ from threading import RLock as _RLock
 from threading import Thread as _Thread
 from threading import get_ident as _get_ident
 from threading import local as _thread_local
+from threading import main_thread as _main_thread
 from types import FunctionType as _Function
 from types import GenericAlias as _GenericAlias
 from weakref import WeakSet as _WeakSet
@@ -105,11 +106,20 @@ cdef extern from "latch.h" nogil:
     void sp_latch_set(sp_latch *latch)
     void sp_latch_take_back(sp_latch *latch)
 
+cdef extern from "sched/task.h" nogil:
+    ctypedef struct sp_look "struct sp__look":
+        void (*look)(void *arg) noexcept
+        void *arg
+        int64_t next_ns
+
+    sp_look *sp__task_set_look(sp_look *look)
+
 cdef extern from "sched/pool.h" nogil:
     sp_status sp__pool_wait(sp_pool *pool, int64_t timeout_ns)
 
 cdef extern from "Python.h":
     void PyErr_SetObject(object type, object value)
+    unsigned long PyThread_get_thread_ident()
     void PyErr_WriteUnraisable(object where)
     void PyObject_GC_Track(object op)
     void PyObject_GC_UnTrack(object op)

@@ -41,8 +41,7 @@ cdef class ArrayPlan(Plan):
         (<PlanHead *>self.data).pool = pool
         cell = self.cell_from(())
         try:
-            with nogil:
-                sp_cell_run_inline(cell)
+            run_looking(&cell.task)
             raise_of(self, cell)
             return self.result_of(cell)
         finally:

@@ -469,8 +469,9 @@ cdef object homes = _WeakSet()
 
 def mark_stale():
     """In the child of a fork: native threads and what they run are not here."""
-    global epoch, drainer, may_spin, alarm_ns
+    global epoch, drainer, may_spin, alarm_ns, main_thread
     epoch += 1
+    main_thread = PyThread_get_thread_ident()
     drainer = None
     alarm_ns = SP_BELL_NO_ALARM
     timed.clear()

@@ -98,8 +98,7 @@ cdef class Kernel(Job):
             self.refuse_keywords(kwargs)
         cdef sp_cell *cell = self.cell_from(args)
         try:
-            with nogil:
-                sp_cell_run_inline(cell)
+            run_looking(&cell.task)
             if cell.error:
                 raise exception_of_error(
                     self.name, cell.error, sp_cell_message(cell), False

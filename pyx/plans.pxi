@@ -70,16 +70,83 @@ cdef class Plan(Job):
 
     def run(self, ExecutorBase executor not None):
         """Run it here, split over the executor's pool, without the GIL."""
-        cdef sp_word value
-        cdef int code
+        cdef PlanRun run
         executor.check_open()
         (<PlanHead *>self.data).pool = executor.home.pool.pool
-        with nogil:
-            code = self.run_fn(self.data, &value)
+        run.fn = self.run_fn
+        run.data = self.data
+        sp_task_init(&run.task, run_plan_task, NULL)
+        run_looking(&run.task)
         sp_home_count_attach(executor.home.home)
-        if code:
-            raise exception_of_error(self.name, code, NULL, True)
-        return value.real if self.result is None else self.result
+        if run.code:
+            raise exception_of_error(self.name, run.code, NULL, True)
+        return run.value.real if self.result is None else self.result
+
+
+cdef struct PlanRun:
+    sp_task task  # first: they convert; that of the calling thread, so that it can stop
+    sp_plan_fn fn
+    void *data
+    sp_word value
+    int code
+
+
+cdef void run_plan_task(sp_task *task) noexcept nogil:
+    cdef PlanRun *run = <PlanRun *>task
+    run.code = run.fn(run.data, &run.value)
+
+
+# ------------------------------------------------------------------------- Ctrl-C
+
+# The thread in which signal handlers run.
+cdef unsigned long main_thread = _main_thread().ident
+
+
+cdef struct Interruption:
+    sp_task *task
+    void *error  # what came out of a signal handler, a reference; or NULL
+
+
+cdef int check_signals(Interruption *interruption) noexcept:
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        if interruption.error == NULL:
+            Py_INCREF(error)  # dropped in run_looking()
+            interruption.error = <void *>error
+        sp_task_cancel(interruption.task)  # it runs: kernels see it in sp_cancelled()
+    return 0
+
+
+cdef void look_for_signals(void *interruption) noexcept nogil:
+    with gil:
+        check_signals(<Interruption *>interruption)
+
+
+cdef int run_looking(sp_task *task) except -1:
+    """Run a task here, without the GIL. Ctrl-C stops it between two of its pieces, and
+    wherever it asks sp_cancelled(); its exception is raised when it has ended."""
+    cdef Interruption interruption
+    cdef sp_look look
+    cdef sp_look *outer
+    if PyThread_get_thread_ident() != main_thread:
+        with nogil:
+            sp_task_run(task)
+        return 0
+    interruption.task = task
+    interruption.error = NULL
+    look.look = look_for_signals
+    look.arg = &interruption
+    look.next_ns = 0
+    with nogil:
+        outer = sp__task_set_look(&look)
+        sp_task_run(task)
+        sp__task_set_look(outer)
+    if interruption.error != NULL:
+        error = <object>interruption.error
+        Py_DECREF(error)  # taken in check_signals()
+        raise error
+    return 0
 
 
 # ---------------------------------------------------------------------- quadrature

@@ -214,6 +214,8 @@ static void run_pieces(struct loop *loop, uint32_t seat)
         uint32_t n;
         while (!is_stopped(loop) && (n = take_piece(own, piece, &first)) > 0) {
             run_units(loop, own, first, n);
+            if (seat == 0)
+                sp__task_look();
             if (!loop->piece_ns)
                 continue;
             int64_t now = sp__os_now_ns();

@@ -340,8 +340,37 @@ sp_task *sp__task_current(void)
     return current;
 }
 
+/* Soon enough for a finger on Ctrl-C; seldom enough for a thread that waits 5 ms each
+ * time until it may. */
+#define LOOK_NS 30000000
+
+static _Thread_local struct sp__look *current_look;
+
+struct sp__look *sp__task_set_look(struct sp__look *look)
+{
+    struct sp__look *outer = current_look;
+    current_look = look;
+    return outer;
+}
+
+void sp__task_look(void)
+{
+    struct sp__look *look = current_look;
+    if (sp_likely(!look))
+        return;
+    int64_t now_ns = sp__os_now_ns();
+    if (look->next_ns == 0)
+        look->next_ns = now_ns + LOOK_NS;
+    if (now_ns < look->next_ns)
+        return;
+    look->next_ns = INT64_MAX; /* not again within */
+    look->look(look->arg);
+    look->next_ns = sp__os_now_ns() + LOOK_NS;
+}
+
 int sp_cancelled(void)
 {
+    sp__task_look();
     return sp__task_is_stopped(current);
 }
 

@@ -76,6 +76,23 @@ void sp__task_throw_away(sp_task *task);
  */
 sp_task *sp__task_set_current(sp_task *task);
 
+/**
+ * What a thread does now and then while it calls kernels, every LOOK_NS at most: a host's
+ * main thread has signals to handle. The caller's memory.
+ */
+struct sp__look {
+    void (*look)(void *arg);
+    void *arg;
+    int64_t next_ns; /* when it is due; 0: nobody has asked yet */
+};
+
+/** Have sp__task_look() look from now on, in this thread; NULL: nothing.
+ * @return the former one, to be put back. */
+struct sp__look *sp__task_set_look(struct sp__look *look);
+
+/** Between two pieces of work: look, if that is due. So does sp_cancelled(). */
+void sp__task_look(void);
+
 /** The task that this thread runs or works for; NULL outside of tasks. */
 sp_task *sp__task_current(void);
 

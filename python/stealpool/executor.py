@@ -406,7 +406,7 @@ class ThreadPoolExecutor(Executor, cf.ThreadPoolExecutor):  # type: ignore[misc]
 
 _default: Executor | None = None
 _default_pid: int | None = None
-_default_lock = threading.Lock()
+_default_lock = threading.RLock()  # signal handlers ask for it, too
 
 
 def default_executor() -> Executor:
@@ -416,11 +416,15 @@ def default_executor() -> Executor:
     """
     global _default, _default_pid
     with _default_lock:
-        if (
-            _default is None
-            or _default_pid != os.getpid()
-            or (_default._shutdown_reason is not None and not _interpreter_exits)
-        ):
-            _default = Executor(thread_name_prefix="stealpool")
-            _default_pid = os.getpid()
+        if _default is None or not _is_usable(_default):
+            made = Executor(thread_name_prefix="stealpool")
+            # A signal handler in this thread may have been quicker.
+            if _default is None or not _is_usable(_default):
+                _default, _default_pid = made, os.getpid()
         return _default
+
+
+def _is_usable(default: Executor) -> bool:
+    return _default_pid == os.getpid() and (
+        default._shutdown_reason is None or _interpreter_exits
+    )

@@ -133,7 +133,7 @@ def _end_drainer() -> None:
 
 def _in_child() -> None:
     lane.forget_all()
-    executor._default_lock = threading.Lock()
+    executor._default_lock = threading.RLock()
     _core.mark_stale()
 
 

@@ -377,6 +377,42 @@ static void a_task_that_has_ended_takes_no_ticket(void)
     sp_completion_free(queue);
 }
 
+/* --------------------------------------------------------------------- looking up */
+
+static struct sp__look look;
+static int looks;
+
+static void look_up(void *arg)
+{
+    looks++;
+    CHECK(arg == &looks);
+    CHECK(look.next_ns > sp__os_now_ns(), "a look within a look");
+    sp__task_look();
+}
+
+static void a_thread_looks_up_when_it_is_due(void)
+{
+    look = (struct sp__look){.look = look_up, .arg = &looks};
+    CHECK(!sp__task_set_look(&look));
+    sp__task_look();
+    CHECK(!sp_cancelled());
+    CHECK_EQ(looks, 0);
+    CHECK(look.next_ns > sp__os_now_ns());
+    for (int i = 1; i <= 2; i++) {
+        look.next_ns = 1;
+        if (i == 1)
+            sp__task_look();
+        else
+            sp_cancelled();
+        sp__task_look();
+        CHECK_EQ(looks, i);
+    }
+    CHECK(sp__task_set_look(NULL) == &look);
+    look.next_ns = 1;
+    sp__task_look();
+    CHECK_EQ(looks, 2);
+}
+
 int main(void)
 {
     RUN(a_new_task_is_pending);
@@ -400,5 +436,6 @@ int main(void)
     RUN(a_cancelled_task_reports_too);
     RUN(a_ticket_can_be_taken_back);
     RUN(a_task_that_has_ended_takes_no_ticket);
+    RUN(a_thread_looks_up_when_it_is_due);
     return 0;
 }

@@ -475,3 +475,24 @@ def test_submits_racing_with_shutdown_end_or_are_refused(cos):
         assert all(future.done() for future in accepted), f"round {round_}"
         assert done["unfinished"] == 0
         assert executor.stats()["submitted"] == len(accepted) == done["submitted"]
+
+
+def test_the_default_executor_is_one_though_a_signal_handler_asks_for_it(monkeypatch):
+    module = stealpool.executor
+    asked = []
+
+    class Asking(stealpool.Executor):
+        """Asks while it is being made, as a signal handler may."""
+
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            asked.append(self)
+            if len(asked) == 1:
+                stealpool.default_executor()
+
+    monkeypatch.setattr(module, "_default", None)
+    monkeypatch.setattr(module, "Executor", Asking)
+    default = stealpool.default_executor()
+    assert default is asked[1]
+    assert stealpool.default_executor() is default
+    asked[0].shutdown()
