@@ -3,13 +3,18 @@
     spin prove                               some hours
     spin prove --quick                       all of it in some twenty minutes
     spin prove --only coverage               one step; the others stay as they were
+    spin prove --more 60                     an hour of new seeds, and of soaking
 
 Each step is a command; what it printed last is its result, kept in build-c/proof.json.
 From all that is there, docs/proof.md is written. A step that fails is in the page as
 well, and ends the program with 1.
+
+What `--more` has run is added to docs/proof-runs.csv, a line a run with its commit and
+its seeds; the page has the sum. No two runs of a commit share a seed.
 """
 
 import argparse
+import csv
 import json
 import os
 import platform
@@ -17,13 +22,17 @@ import re
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/proof.md"
 RESULTS = ROOT / "build-c/proof.json"
+RUNS = ROOT / "docs/proof-runs.csv"
 SIM = "build-c/tests/sim/sim"
+SOAK = "build-c/tests/c/stress_soak"
 
 HEAD = """# What the scheduler has been put through
 
@@ -127,6 +136,61 @@ def details(name, text):
         )
 
 
+def more(minutes, commit):
+    """Runs of new seeds and of soaking, in turn, each a line in the ledger."""
+    first = max(
+        (int(run["seed"]) + int(run["count"]) for run in runs("sim")), default=1
+    )
+    end = time.monotonic() + 60 * minutes
+    while time.monotonic() < end:
+        for kind, command, found in (
+            ("sim", f"{SIM} --base {first} --schedules 1000000", r"^(\d+) s\w+, (\d+)"),
+            ("soak", f"STRESS=400 {SOAK}", r"^(\d+) tasks and (\d+)"),
+        ):
+            ok, text, seconds = run(command)
+            match = re.search(found, last_line(text))
+            if not ok or not match:
+                return False
+            count, also = match.groups()
+            seed = first if kind == "sim" else 0
+            line = [today(), commit, kind, seed, count, also, round(seconds)]
+            with RUNS.open("a") as file:
+                csv.writer(file, lineterminator="\n").writerow(line)
+        first += 1000000
+    return True
+
+
+def runs(kind):
+    lines = csv.DictReader(RUNS.open()) if RUNS.exists() else []
+    return [line for line in lines if line["kind"] == kind]
+
+
+def in_all():
+    """The sum of the ledger, as a paragraph."""
+    seeds = defaultdict(list)
+    for one in runs("sim"):
+        seeds[one["commit"]].append((int(one["seed"]), int(one["count"])))
+    for commit, ranges in seeds.items():
+        ranges.sort()
+        for (seed, count), (following, _) in pairwise(ranges):
+            if seed + count > following:
+                sys.exit(f"{RUNS}: {commit} has run seed {following} twice")
+    sums = {
+        kind: [sum(int(one[key]) for one in runs(kind)) for key in ("count", "also")]
+        for kind in ("sim", "soak")
+    }
+    commits = dict.fromkeys(one["commit"] for one in runs("sim") + runs("soak"))
+    return (
+        f"At commits {', '.join(commits)}: "
+        "{:,} schedules of {:,} steps, no two with the same seed; "
+        "{:,} tasks and {:,} frames, each of them once. No failure."
+    ).format(*sums["sim"], *sums["soak"])
+
+
+def today():
+    return datetime.now(UTC).strftime("%Y-%m-%d")
+
+
 def output(command):
     return run(command)[1].strip()
 
@@ -142,6 +206,8 @@ def write_page(results, names):
         ok, text, seconds, when = results[name]
         page += f"| {name} | {summary(name, ok, text)} | {seconds:.0f} s | {when} |\n"
         below += details(name, text)
+    if RUNS.exists():
+        below = ["## Runs added up", in_all(), *below]
     PAGE.write_text("\n\n".join([page.rstrip("\n"), *below]) + "\n")
 
 
@@ -152,18 +218,19 @@ def main():
     parser.add_argument("--soak", type=float, default=1000.0)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", default="", help="steps with this in their name")
+    parser.add_argument("--more", type=float, default=0, help="minutes")
     args = parser.parse_args()
     if args.quick:
         args.schedules, args.soak = 1e6, 1.0
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     commit = output("git rev-parse --short HEAD")
-    failed = False
+    failed = args.more > 0 and not more(args.more, commit)
     for name, command, env in steps(args):
-        if args.only not in name:
+        if args.only not in name or args.more > 0:
             continue
         ok, text, seconds = run(command, env)
         failed |= not ok
-        when = datetime.now(UTC).strftime("%Y-%m-%d") + f", {commit}"
+        when = f"{today()}, {commit}"
         results[name] = ok, text, seconds, when
         RESULTS.write_text(json.dumps(results))
     write_page(results, [step[0] for step in steps(args)])
