@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "check.h"
 #include "sched/pool.h"
+#include "sched/task.h"
 #include "stealpool.h"
 #include "threads.h"
 
@@ -332,6 +333,29 @@ static void a_submitted_task_runs_and_is_released(void)
     sp_pool_free(pool);
 }
 
+/* As the binding does it: a batch is made first, then pushed. */
+static void a_batch_is_queued_as_a_whole_or_not_at_all(void)
+{
+    enum { N = 10 };
+    for (int is_closed = 0; is_closed < 2; is_closed++) {
+        sp_pool *pool = new_pool(2);
+        struct job jobs[N];
+        struct sp__batch batch = {.newest = NULL};
+        for (int i = 0; i < N; i++) {
+            jobs[i] = (struct job){.runs = 0};
+            sp_task_init(&jobs[i].task, run, release);
+            sp__task_enqueue(&jobs[i].task);
+            sp__batch_add(&batch, &jobs[i].task);
+        }
+        if (is_closed)
+            sp_pool_close(pool, SP_DRAIN);
+        CHECK_EQ(sp__pool_push_batch(pool, &batch, N), !is_closed);
+        sp_pool_free(pool);
+        for (int i = 0; i < N; i++)
+            CHECK_EQ(jobs[i].runs, !is_closed, "%d", i);
+    }
+}
+
 static void no_tasks_at_all_are_accepted(void)
 {
     sp_pool *pool = new_pool(1);
@@ -430,6 +454,20 @@ static void free_jam(struct jam *jam, sp_phase phase)
     }
     sp_pool_free(jam->pool);
     sp__free(jam);
+}
+
+static void a_wait_for_the_workers_may_end_before_they_do(void)
+{
+    struct jam *jam = new_jam();
+    sp_pool_close(jam->pool, SP_DRAIN);
+    sp_status status = sp__pool_wait(jam->pool, 1000000);
+    CHECK(status == SP_ETIMEDOUT || status == SP_EINTR, "%d", status);
+    store_seq_cst(&jam->may_end, 1u);
+    while ((status = sp__pool_wait(jam->pool, -1)) == SP_EINTR)
+        ;
+    CHECK_EQ(status, SP_OK);
+    CHECK_EQ(jam->queued[QUEUED - 1].runs, 1);
+    free_jam(jam, SP_DONE);
 }
 
 static void drain_runs_what_is_queued(void)
@@ -586,9 +624,11 @@ int main(void)
     RUN(without_memory_a_worker_is_not_pinned_and_works);
     RUN(a_pool_with_fewer_threads_than_wanted_works);
     RUN(a_submitted_task_runs_and_is_released);
+    RUN(a_batch_is_queued_as_a_whole_or_not_at_all);
     RUN(no_tasks_at_all_are_accepted);
     RUN(a_task_cancelled_in_the_queue_never_runs);
     RUN(a_worker_runs_the_task_it_waits_for);
+    RUN(a_wait_for_the_workers_may_end_before_they_do);
     RUN(drain_runs_what_is_queued);
     RUN(abandon_cancels_what_is_queued_although_the_worker_is_busy);
     RUN(abandon_after_drain_cancels_what_is_left);
