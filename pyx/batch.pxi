@@ -11,19 +11,22 @@ cdef class Batch:
     """Cells of a kernel, in blocks; ours until they are queued."""
 
     cdef Kernel kernel
+    cdef Home home
     cdef sp_block **blocks
     cdef size_t n, n_blocks
 
-    def __cinit__(self, Kernel kernel, size_t n):
+    def __cinit__(self, Kernel kernel, Home home, size_t n):
         cdef size_t i, most = (n + SP_BLOCK_MOST - 1) // SP_BLOCK_MOST
         self.kernel = kernel
+        self.home = home
         self.n = n
         self.blocks = <sp_block **>malloc(most * sizeof(sp_block *))
         if self.blocks == NULL:
             raise MemoryError(f"stealpool: no memory for {n} tasks")
         for i in range(most):
             self.blocks[i] = sp_block_for_calls(
-                &kernel.callee, min(n - i * SP_BLOCK_MOST, <size_t>SP_BLOCK_MOST), True
+                &kernel.callee, min(n - i * SP_BLOCK_MOST, <size_t>SP_BLOCK_MOST),
+                home.home,
             )
             if self.blocks[i] == NULL:
                 raise MemoryError(f"stealpool: no memory for {n} tasks")
@@ -44,6 +47,7 @@ cdef class Batch:
     cdef int convert_rows(self, list rows) except -1:
         """Each is a tuple of arguments, or the only argument."""
         cdef Kernel kernel = self.kernel
+        cdef Parameter *only = kernel.only_argument()
         cdef sp_block *block
         cdef sp_word *words
         cdef size_t i, k
@@ -52,15 +56,19 @@ cdef class Batch:
             for k in range(block.n_cells):
                 row = rows[i * SP_BLOCK_MOST + k]
                 words = sp_block_cell(block, k).words
-                if type(row) is not tuple:
-                    row = (row,)
-                kernel.check_count(len(<tuple>row))
-                kernel.fill_words(words, 0, <tuple>row, None)
+                if type(row) is tuple:
+                    kernel.check_count(len(<tuple>row))
+                    kernel.fill_words(words, 0, <tuple>row, None)
+                else:
+                    kernel.check_count(1)
+                    kernel.convert(&words[only.word], only, row, 0, None)
+                    kernel.bind(words)
         return 0
 
-    cdef list futures(self, Home home):
+    cdef list futures(self):
         """A Future for each cell. If there is no memory, they know nothing of it."""
         cdef list made = PyList_New(self.n)
+        PyObject_GC_UnTrack(made)  # no collection shall look at it again and again
         cdef FutureBase future
         cdef sp_block *block
         cdef size_t i, k, n = 0
@@ -68,7 +76,7 @@ cdef class Batch:
             for i in range(self.n_blocks):
                 block = self.blocks[i]
                 for k in range(block.n_cells):
-                    future = empty_future(home, self.kernel)
+                    future = empty_future(self.home, self.kernel)
                     attach(future, sp_block_cell(block, k))
                     Py_INCREF(future)
                     PyList_SET_ITEM(made, n, future)
@@ -77,11 +85,13 @@ cdef class Batch:
             for i in range(n):
                 (<FutureBase>made[i]).link.cell = NULL
             raise
+        finally:
+            PyObject_GC_Track(made)
         return made
 
     cdef sp_status queue(self, ExecutorBase executor) except? SP_EINVAL:
         """Queue the cells, which are their Futures' from now on."""
-        cdef Home home = executor.home
+        cdef Home home = self.home
         cdef sp_status status = SP_OK
         cdef bint may_run = not sp_canceller_is_cancelled(home.home.canceller)
         cdef size_t i, n = self.n_blocks
@@ -129,12 +139,13 @@ cdef list submit_calls(ExecutorBase executor, Kernel kernel, object arguments):
         return []
     if are_alone:
         return submit_alone(executor, kernel, rows)
-    batch = Batch(kernel, n)
+    batch = Batch(kernel, executor.home, n)
     if columns is None:
         batch.convert_rows(rows)
+        rows = None
     else:
         batch.convert_columns(columns)
-    futures = batch.futures(executor.home)
+    futures = batch.futures()
     raise_status(batch.queue(executor))
     see_all_to_end(executor.home, futures)
     return futures

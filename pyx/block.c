@@ -8,6 +8,9 @@
 #include "sched/pool.h"
 #include "sched/task.h"
 
+_Static_assert(sizeof(struct sp_cell) + SP__CALL_MAX * sizeof(union sp__word) <
+                   128 * sizeof(union sp__word),
+               "words_of_cell has 7 bits");
 _Static_assert(sizeof(struct sp_block) % _Alignof(struct sp_cell) == 0 &&
                    sizeof(struct sp_cell) % _Alignof(struct sp_cell) == 0,
                "cells follow the head of their block, and each other");
@@ -71,8 +74,8 @@ static struct sp_block *allocate(size_t n, size_t cell_bytes)
 
 void sp_block_free(struct sp_block *block)
 {
-    size_t words = kept_words(block->n_cells, block->cell_bytes);
-    size_t bytes = sizeof *block + (size_t)block->n_cells * block->cell_bytes;
+    size_t words = kept_words(block->n_cells, sp_block_cell_bytes(block));
+    size_t bytes = sizeof *block + block->n_cells * sp_block_cell_bytes(block);
     bool is_kept = false;
     if (words && try_lock()) {
         is_kept = kept.bytes + bytes <= KEPT_BYTES;
@@ -99,30 +102,47 @@ static struct sp_block *make(enum sp_block_kind kind, size_t n, size_t bytes_of_
     struct sp_block *block = allocate(n, cell_bytes);
     if (!block)
         return NULL;
-    *block = (struct sp_block){.n_cells = (uint16_t)n, .kind = (uint8_t)kind};
+    *block = (struct sp_block){.n_cells = n & 127, .kind = kind};
     if (n > 1)
-        block->cell_bytes = (uint16_t)cell_bytes; /* never many words */
-    store_relaxed(&block->counts, (uint32_t)n * (SP_BLOCK_CELL | SP_BLOCK_UNSETTLED));
+        block->words_of_cell = cell_bytes / sizeof(union sp__word) & 127;
+    store_relaxed(&block->counts, (uint16_t)(n * (SP_BLOCK_CELL | SP_BLOCK_UNSETTLED)));
     sp_cell_init(sp_block_cell(block, 0), block);
     return block;
 }
 
-struct sp_block *sp_block_for_calls(struct sp_callee *callee, size_t n, bool are_queued)
+static struct sp_block *make_calls(struct sp_callee *callee, size_t n)
 {
     size_t bytes_of_words = callee->shape.words * sizeof(union sp__word);
     struct sp_block *block = make(SP_KERNEL, n, bytes_of_words);
+    if (block) {
+        block->callee = callee;
+        memset(sp_block_cell(block, 0)->words, 0, bytes_of_words);
+    }
+    return block;
+}
+
+struct sp_block *sp_block_for_call(struct sp_callee *callee)
+{
+    return make_calls(callee, 1);
+}
+
+struct sp_block *sp_block_for_calls(struct sp_callee *callee, size_t n,
+                                    struct sp_home *home)
+{
+    struct sp_block *block = make_calls(callee, n);
     if (!block)
         return NULL;
-    block->callee = callee;
-    struct sp_cell *first = sp_block_cell(block, 0);
-    memset(first->words, 0, bytes_of_words);
-    if (are_queued)
-        sp__task_enqueue(&first->task);
+    size_t cell_bytes = sp_block_cell_bytes(block);
+    struct sp_cell *first = sp_block_cell(block, 0), *before = first;
+    sp_cell_set_home(first, home);
+    sp__task_enqueue(&first->task);
     for (size_t i = 1; i < n; i++) {
         struct sp_cell *cell = sp_block_cell(block, i);
         /* Nobody has seen the first one yet, so it is a pattern for the others. */
-        memcpy((void *)cell, (void *)first, sizeof *first + bytes_of_words);
+        memcpy((void *)cell, (void *)first, cell_bytes);
         sp_cell_set_block(cell, block);
+        cell->task.next = &before->task; /* as sp__batch_add() links them */
+        before = cell;
     }
     return block;
 }
@@ -149,27 +169,35 @@ struct sp_block *sp_block_for_callable(void)
 
 /* -------------------------------------------------------------- submitting */
 
+static void cancel(struct sp_block *const *blocks, size_t n, bool are_strangers)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < blocks[i]->n_cells; k++) {
+            sp_task *task = &sp_block_cell(blocks[i], k)->task;
+            if (are_strangers)
+                task->group = NULL; /* which has not counted them in */
+            sp_task_cancel(task);
+            sp_task_unref(task);
+        }
+}
+
 sp_status sp_blocks_submit(sp_pool *pool, struct sp_block *const *blocks, size_t n)
 {
     struct sp__batch batch = {.newest = NULL};
     size_t n_tasks = 0;
     for (size_t i = 0; i < n; i++) {
         n_tasks += blocks[i]->n_cells;
-        for (size_t k = 0; k < blocks[i]->n_cells; k++)
-            sp__batch_add(&batch, &sp_block_cell(blocks[i], k)->task);
+        /* The others of the block are linked to its first one already. */
+        sp__batch_add(&batch, &sp_block_cell(blocks[i], 0)->task);
+        batch.newest = &sp_block_cell(blocks[i], blocks[i]->n_cells - 1u)->task;
     }
     if (sp__pool_push_batch(pool, &batch, n_tasks))
         return SP_OK;
-    sp_blocks_refuse(blocks, n);
+    cancel(blocks, n, false);
     return SP_ECLOSED;
 }
 
 void sp_blocks_refuse(struct sp_block *const *blocks, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < blocks[i]->n_cells; k++) {
-            sp_task *task = &sp_block_cell(blocks[i], k)->task;
-            sp_task_cancel(task);
-            sp_task_unref(task);
-        }
+    cancel(blocks, n, true);
 }

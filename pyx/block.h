@@ -55,25 +55,28 @@ struct sp_block {
         struct sp_callee *callee;
         sp_plan_fn plan;
     };
-    _Atomic(uint32_t) counts; /* SP_BLOCK_CELL and SP_BLOCK_UNSETTLED of each (K1) */
     uint32_t due_ms;          /* under the home's lock; SP_NOT_DUE: no time limit */
-    uint16_t n_cells;
-    uint16_t cell_bytes; /* from one cell to the next, if there are many */
-    uint8_t kind;        /* enum sp_block_kind */
+    _Atomic(uint16_t) counts; /* SP_BLOCK_CELL and SP_BLOCK_UNSETTLED of each (K1) */
+    unsigned kind : 2;        /* enum sp_block_kind */
+    unsigned n_cells : 7;
+    unsigned words_of_cell : 7; /* from one cell to the next, if there are many */
 };
 
 #define SP_BLOCK_MOST 64
 #define SP_BLOCK_CELL 1u
-#define SP_BLOCK_UNSETTLED 0x10000u
+#define SP_BLOCK_UNSETTLED 0x100u
 #define SP_NOT_DUE 0u
 
 /**
- * `n` cells, 1 ... SP_BLOCK_MOST, for calls of `callee`. The caller fills in their words,
- * and `keep`. Each has one reference, and one more if they are to be submitted with
- * sp_blocks_submit(). NULL: no memory.
+ * `n` cells, 1 ... SP_BLOCK_MOST, for calls of `callee`, to join `home` and to be queued
+ * with sp_blocks_submit(): all that can be done to them is done in one pass. The caller
+ * fills in their words, and `keep`. NULL: no memory.
  */
 struct sp_block *sp_block_for_calls(struct sp_callee *callee, size_t n,
-                                    bool are_queued);
+                                    struct sp_home *home);
+
+/** One cell, for a call of `callee`, which knows no home. */
+struct sp_block *sp_block_for_call(struct sp_callee *callee);
 
 /** One cell for a plan with `size` bytes of data of its own. */
 struct sp_block *sp_block_for_plan(sp_plan_fn plan, size_t size);
@@ -86,7 +89,14 @@ void sp_block_free(struct sp_block *block);
 
 static inline struct sp_cell *sp_block_cell(struct sp_block *block, size_t i)
 {
-    return (struct sp_cell *)(void *)((char *)(block + 1) + i * block->cell_bytes);
+    union sp__word *first = (union sp__word *)(void *)(block + 1);
+    return (struct sp_cell *)(void *)(first + i * block->words_of_cell);
+}
+
+/** Of a block of many cells. */
+static inline size_t sp_block_cell_bytes(const struct sp_block *block)
+{
+    return block->words_of_cell * sizeof(union sp__word);
 }
 
 /**
@@ -95,7 +105,8 @@ static inline struct sp_cell *sp_block_cell(struct sp_block *block, size_t i)
  */
 sp_status sp_blocks_submit(sp_pool *pool, struct sp_block *const *blocks, size_t n);
 
-/** Instead of submitting them: cancel all cells. Those that have joined leave their group. */
+/** Instead of submitting them: cancel all cells of blocks that were made for a home, but
+ * have not joined it. */
 void sp_blocks_refuse(struct sp_block *const *blocks, size_t n);
 
 #endif /* SP_PYX_BLOCK_H */

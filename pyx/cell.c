@@ -18,7 +18,7 @@ static void free_cell(sp_task *task)
     if (cell->error)
         free(cell->words[0].pointer);
     /* acq_rel (K1): the last one to drop sees what all others did before. */
-    uint32_t old = fetch_sub_acq_rel(&block->counts, SP_BLOCK_CELL);
+    uint32_t old = fetch_sub_acq_rel(&block->counts, (uint16_t)SP_BLOCK_CELL);
     if (old % SP_BLOCK_UNSETTLED == SP_BLOCK_CELL)
         sp_block_free(block);
 }
@@ -67,7 +67,7 @@ static struct sp_cell *only_cell(struct sp_block *block)
 
 struct sp_cell *sp_cell_for_call(struct sp_callee *callee)
 {
-    return only_cell(sp_block_for_calls(callee, 1, false));
+    return only_cell(sp_block_for_call(callee));
 }
 
 struct sp_cell *sp_cell_for_plan(sp_plan_fn plan, size_t size)

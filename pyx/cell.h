@@ -21,6 +21,7 @@
 #include "block.h"
 #include "home.h"
 #include "lane.h"
+#include "sched/task.h"
 #include "stealpool.h"
 
 struct sp_cell {
@@ -72,6 +73,14 @@ static inline struct sp_home *sp_cell_unsettled_home(const struct sp_cell *cell)
     return load_relaxed(&cell->is_settled) ? NULL : sp_cell_home(cell);
 }
 
+/** What the cell's task must know of the home that it is about to join. */
+static inline void sp_cell_set_home(struct sp_cell *cell, struct sp_home *home)
+{
+    cell->task.group = &home->group;
+    cell->task.token = home->canceller ? &home->canceller->token : NULL;
+    cell->task.priority = home->priority;
+}
+
 /** SP_NATIVE_LANE for a kernel, SP_PYTHON_LANE for a Python callable. */
 static inline unsigned sp_cell_lane(const struct sp_cell *cell)
 {
@@ -111,6 +120,20 @@ static inline struct sp_cell *sp_cell_of_call(struct sp_call *call)
 
 /** sp_task_cancel() for a cell; its home counts it as ended. */
 sp_status sp_cell_cancel(struct sp_cell *cell);
+
+static inline bool sp_cell_has_ended(const struct sp_cell *cell)
+{
+    /* acquire (T1): what the task wrote. */
+    return (load_acquire(&cell->task.state) & SP__TASK_PHASE) >= SP_DONE;
+}
+
+/** The task has ended, with a result. */
+static inline bool sp_cell_has_result(const struct sp_cell *cell)
+{
+    /* acquire (T1): what the task wrote. */
+    uint32_t phase = load_acquire(&cell->task.state) & SP__TASK_PHASE;
+    return phase == SP_DONE && cell->error == 0 && !load_relaxed(&cell->is_timed_out);
+}
 
 /** Of a cell whose task has ended: it never ran, or it stopped because it was asked
  * to, and said so with SP_ECANCELLED. */

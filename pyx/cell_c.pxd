@@ -4,7 +4,6 @@ from libc.stdint cimport (
     int64_t,
     intptr_t,
     uint8_t,
-    uint16_t,
     uint32_t,
     uint64_t,
 )
@@ -212,11 +211,11 @@ cdef extern from "block.h" nogil:
 
     ctypedef struct sp_block "struct sp_block":
         void *keep
-        uint16_t n_cells
-        uint16_t cell_bytes
+        unsigned int n_cells
 
     enum: SP_BLOCK_MOST
-    sp_block *sp_block_for_calls(sp_callee *callee, size_t n, bint are_queued)
+    size_t sp_block_cell_bytes(const sp_block *block)
+    sp_block *sp_block_for_calls(sp_callee *callee, size_t n, sp_home *home)
     void sp_block_free(sp_block *block)
     void sp_blocks_join(sp_block **blocks, size_t n, sp_home *home)
     sp_status sp_blocks_submit(sp_pool *pool, sp_block **blocks, size_t n)
@@ -250,6 +249,8 @@ cdef extern from "cell.h" nogil:
     void sp_cell_run_inline(sp_cell *cell)
     unsigned sp_cell_lane(const sp_cell *cell)
     sp_status sp_cell_cancel(sp_cell *cell)
+    bint sp_cell_has_ended(const sp_cell *cell)
+    bint sp_cell_has_result(const sp_cell *cell)
     bint sp_cell_was_cancelled(const sp_cell *cell)
     bint sp_cell_timed_out(sp_cell *cell)
     bint sp_cell_claim(sp_cell *cell)

@@ -22,17 +22,17 @@ cdef class Columns:
         for k in range(kernel.n_parameters):
             parameter = &kernel.parameters[k]
             if parameter.type == T_BOUND:
-                for i in range(n):
-                    kernel.bind(sp_block_cell(block, i).words, parameter)
                 continue
             # Types of numbers are numbered alike here and there.
             done = sp_column_convert(
                 &self.columns[k], begin, n, <sp_number><int>parameter.type,
-                &first.words[parameter.word], block.cell_bytes,
+                &first.words[parameter.word], sp_block_cell_bytes(block),
             )
             if done < n:
                 self.complain(k, begin + done, given)
             given += 1
+        for i in range(n if kernel.bound != NULL else 0):
+            kernel.bind(sp_block_cell(block, i).words)
         return 0
 
     cdef int complain(self, int k, size_t i, int index) except -1:

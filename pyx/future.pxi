@@ -302,6 +302,7 @@ class Future(FutureBase, _StdFuture):
 
 Future.__module__ = "stealpool"
 cdef tuple NO_ARGS = ()
+cdef object future_type = Future
 
 
 cdef FutureBase new_future(Home home, object job, sp_cell *cell):
@@ -318,7 +319,7 @@ cdef FutureBase new_future(Home home, object job, sp_cell *cell):
 
 cdef FutureBase empty_future(Home home, object job):
     """A Future that has no cell yet."""
-    cdef FutureBase future = <FutureBase>new_without_init(Future, NO_ARGS)
+    cdef FutureBase future = <FutureBase>new_without_init(future_type, NO_ARGS)
     future.home = home
     future.job = job
     if type(job) is Kernel:

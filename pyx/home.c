@@ -115,17 +115,9 @@ void sp_blocks_join(struct sp_block *const *blocks, size_t n, struct sp_home *ho
     size_t n_tasks = 0;
     if (home->timeout_ms > 0)
         due_ms = due_ms_from(home, sp__os_now_ns());
-    sp_token *token = home->canceller ? &home->canceller->token : NULL;
     for (size_t i = 0; i < n; i++) {
-        struct sp_block *block = blocks[i];
-        n_tasks += block->n_cells;
-        block->due_ms = due_ms;
-        for (size_t k = 0; k < block->n_cells; k++) {
-            sp_task *task = &sp_block_cell(block, k)->task;
-            task->group = &home->group;
-            task->token = token;
-            task->priority = home->priority;
-        }
+        n_tasks += blocks[i]->n_cells;
+        blocks[i]->due_ms = due_ms;
     }
     sp__group_enter(&home->group, (uint32_t)n_tasks);
     lock(home);
@@ -139,6 +131,7 @@ void sp_blocks_join(struct sp_block *const *blocks, size_t n, struct sp_home *ho
 void sp_cell_join(struct sp_cell *cell, struct sp_home *home)
 {
     struct sp_block *block = sp_cell_block(cell);
+    sp_cell_set_home(cell, home);
     sp_blocks_join(&block, 1, home);
 }
 
@@ -167,22 +160,23 @@ void *sp_cell_settle(struct sp_cell *cell)
     if (exchange_acquire(&cell->is_settled, 1))
         return NULL;
     /* acq_rel (K1): the last one to settle sees what all others did before. */
-    uint32_t old = fetch_sub_acq_rel(&block->counts, SP_BLOCK_UNSETTLED);
+    uint32_t old = fetch_sub_acq_rel(&block->counts, (uint16_t)SP_BLOCK_UNSETTLED);
     return old / SP_BLOCK_UNSETTLED == 1 ? settle_block(block) : NULL;
 }
 
 void *sp_cell_let_go(struct sp_cell *cell)
 {
     struct sp_block *block = sp_cell_block(cell);
-    uint32_t counts = load_relaxed(&block->counts);
+    uint16_t counts = load_relaxed(&block->counts);
     /* The common case: not the last cell to be settled, and nobody else has it, nor can
      * come by it. */
     if (!cell->error && !load_relaxed(&cell->is_settled) &&
         sp__task_is_unshared(&cell->task))
         while (counts / SP_BLOCK_UNSETTLED > 1)
             /* acq_rel (K1): as in sp_cell_settle() and when a cell is freed. */
-            if (cas_weak_acq_rel(&block->counts, &counts,
-                                 counts - SP_BLOCK_UNSETTLED - SP_BLOCK_CELL))
+            if (cas_weak_acq_rel(
+                    &block->counts, &counts,
+                    (uint16_t)(counts - SP_BLOCK_UNSETTLED - SP_BLOCK_CELL)))
                 return NULL;
     void *keep = sp_cell_settle(cell);
     sp_task_unref(&cell->task);

@@ -84,10 +84,11 @@ static inline uint64_t sp_home_attaches(struct sp_home *home)
     return load_relaxed(&home->attaches);
 }
 
-/** List blocks in `home` and count their tasks in. Before they are submitted. */
+/** List blocks that were made for `home`, and count their tasks in. Before they are
+ * submitted. */
 void sp_blocks_join(struct sp_block *const *blocks, size_t n, struct sp_home *home);
 
-/** The same for a cell that has a block of its own. */
+/** The same for a cell that was made alone. */
 void sp_cell_join(struct sp_cell *cell, struct sp_home *home);
 
 /** List a plan's cell that was submitted already; its task is not counted in. */

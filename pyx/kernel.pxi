@@ -167,7 +167,7 @@ cdef class Kernel(Job):
         for i in range(first, self.n_parameters):
             parameter = &self.parameters[i]
             if parameter.type == T_BOUND:
-                self.bind(words, parameter)
+                words[parameter.word].pointer = self.bound
                 continue
             self.convert(
                 &words[parameter.word], parameter, args[given], first + given, pins
@@ -175,9 +175,22 @@ cdef class Kernel(Job):
             given += 1
         return 0
 
-    cdef int bind(self, sp_word *words, Parameter *parameter) except -1:
-        words[parameter.word].pointer = self.bound
-        return 0
+    cdef void bind(self, sp_word *words) noexcept:
+        """Fill in what callers do not give."""
+        cdef int i
+        if self.bound == NULL:
+            return
+        for i in range(self.n_parameters):
+            if self.parameters[i].type == T_BOUND:
+                words[self.parameters[i].word].pointer = self.bound
+
+    cdef Parameter *only_argument(self) noexcept:
+        """The parameter of the first argument; NULL: there is none."""
+        cdef int i
+        for i in range(self.n_parameters):
+            if self.parameters[i].type != T_BOUND:
+                return &self.parameters[i]
+        return NULL
 
     cdef int convert(
         self, sp_word *word, Parameter *parameter, object value, int index, Pins pins

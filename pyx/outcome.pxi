@@ -28,7 +28,11 @@ cdef inline void announce_ready(FutureBase future) noexcept:
 
 cdef int take_result(FutureBase future, sp_cell *cell) except -1:
     future.outcome = FINISHED
-    if sp_cell_timed_out(cell):
+    if type(future.job) is Kernel and sp_cell_has_result(cell):
+        # Its object may never be asked for, and costs more than the call.
+        future.returns = (<Kernel>future.job).returns_number()
+        future.link.word = cell.words[0]
+    elif sp_cell_timed_out(cell):
         future.value = timeout_error(future)
         future.is_error = True
         track(future)
@@ -36,10 +40,6 @@ cdef int take_result(FutureBase future, sp_cell *cell) except -1:
         future.outcome = CANCELLED_AND_NOTIFIED
     elif cell.error:
         take_error(future, cell)
-    elif type(future.job) is Kernel:
-        # Its object may never be asked for, and costs more than the call.
-        future.returns = (<Kernel>future.job).returns_number()
-        future.link.word = cell.words[0]
     else:
         try:
             future.value = (<Job>future.job).result_of(cell)
@@ -97,7 +97,7 @@ cdef int peek(FutureBase future) except -1:
         cell = cell_of(future)
         if cell != NULL:
             # A callable's thread makes its future ready before it ends the task.
-            has_ended = sp_task_phase(&cell.task) >= SP_DONE
+            has_ended = sp_cell_has_ended(cell)
     if has_ended:
         get_ready(future)
     return 0

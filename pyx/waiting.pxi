@@ -145,6 +145,15 @@ cdef inline void look_ahead(FutureBase future) noexcept:
         sp_cell_prefetch(cell)
 
 
+cdef bint ask(FutureBase future, sp_cell **ret_cell) except -1:
+    """Get the future ready, if the call has ended; else borrow its cell, and True."""
+    peek(future)
+    if sp_latch_is_set(&future.ready):
+        return False
+    ret_cell[0] = borrow(future)
+    return ret_cell[0] != NULL
+
+
 def wait_all(set futures, timeout):
     """Wait until all futures are ready.
 
@@ -157,48 +166,50 @@ def wait_all(set futures, timeout):
         an executor of ours, and nothing was waited for.
     """
     cdef int64_t left_ns = ns_of(timeout)
-    cdef size_t n = 0, i, n_asked = 0
+    cdef size_t n = 0, i
     cdef FutureBase future = None
     cdef sp_status status = SP_OK
     cdef sp_cell **cells
-    cdef PyObject **asked
+    cdef PyObject *asked[AHEAD]  # in turn
     cdef bint is_noted = False
     if not futures:
         return True
-    cells = <sp_cell **>malloc(2 * len(futures) * sizeof(sp_cell *))
+    cells = <sp_cell **>malloc(len(futures) * sizeof(sp_cell *))
     if cells == NULL:
         raise MemoryError(f"stealpool: no memory to wait for {len(futures)} futures")
-    asked = <PyObject **>cells + len(futures)
+    memset(asked, 0, sizeof(asked))
     try:
+        i = 0
         for each in futures:
             if not is_ours(each):
                 return None
-            asked[n_asked] = <PyObject *>each  # which `futures` keeps
-            n_asked += not sp_latch_is_set(&(<FutureBase>each).ready)
-        for i in range(n_asked):
-            if i + AHEAD < n_asked:
-                look_ahead(<FutureBase>asked[i + AHEAD])
-            future = <FutureBase>asked[i]
-            peek(future)
-            cells[n] = borrow(future)
-            n += cells[n] != NULL
+            look_ahead(<FutureBase>each)
+            if asked[i] != NULL:
+                n += ask(<FutureBase>asked[i], &cells[n])
+            asked[i] = <PyObject *>each  # which `futures` keeps
+            i = (i + 1) % AHEAD
+        for i in range(AHEAD):
+            if asked[i] != NULL:
+                n += ask(<FutureBase>asked[i], &cells[n])
         if n:
+            future = <FutureBase>cells[n - 1].future
             run_those_on_lane(cells, n, left_ns)
             if may_spin and left_ns != 0 and is_native(cells[n - 1]):
                 spin(cells[n - 1], future.home)
             if is_debugging and left_ns < 0:
                 is_noted = note_wait(futures, True)
             status = wait_cells(cells, n, left_ns, future.home)
+            for i in range(n):  # their futures are alive, so they know them
+                if i + AHEAD < n:
+                    sp_cell_prefetch(cells[i + AHEAD])
+                peek(<FutureBase>cells[i].future)
     finally:
         if is_noted:
             note_wait_over()
         for i in range(n):
             sp_task_unref(&cells[i].task)
         free(cells)
-    for each in futures if n else ():
-        peek(<FutureBase>each)
-    if n_asked:
-        drain_reclaimed()
+    drain_reclaimed()
     return status == SP_OK
 
 

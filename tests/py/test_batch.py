@@ -224,9 +224,10 @@ def test_one_call_of_many_is_cancelled_alone(one, same, gate):
     assert one.stats()["unfinished"] == 0
 
 
-def test_shutdown_cancels_what_is_left_of_each_block(make_executor, same, gate):
+def test_shutdown_cancels_what_is_left_of_each_block(make_executor, same, gate, until):
     executor = make_executor(1)
     blocking = executor.submit(gate.kernel, gate.key)
+    until(blocking.running)
     futures = executor.submit_many(same["int32"], range(200))
     futures[3].cancel()
     del futures[5:9]
