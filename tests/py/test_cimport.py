@@ -200,3 +200,31 @@ def test_image_kernels_in_nogil_code(kinds, two, sigma):
         blur = kernel(kinds, "blur", types="float -> float", halo=(1, 0))
         expected = blur(image)
     np.testing.assert_array_equal(out, expected)
+
+
+def test_kernels_are_called_from_four_threads_at_once(kinds, two):
+    begin = threading.Barrier(4)
+    triple, roots = kernel(kinds, "triple"), kernel(kinds, "roots")
+    square = kernel(kinds, "square")
+    total = kernel(kinds, "add_up", combine=kinds.__pyx_capi__["add"], initial=0.0)
+    x = np.arange(20_000.0)
+    ended = []
+
+    def work():
+        begin.wait()
+        for _ in range(20):
+            squares = x.copy()
+            two.for_range(square, 0, x.size, squares)
+            np.testing.assert_array_equal(squares, x * x)
+            assert two.for_range(total, 0, x.size, x) == x.sum()
+            np.testing.assert_array_equal(roots(x, executor=two), np.sqrt(x))
+            futures = two.submit_many(triple, x[:100])
+            assert [f.result(60) for f in futures] == (3 * x[:100]).tolist()
+        ended.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ended) == 4

@@ -459,6 +459,36 @@ def test_integers_and_doubles_in_any_order(mixed, run):
         assert run(made, *args) == expected, (name, types, args)
 
 
+def test_pointers_and_numbers_in_any_order(compile_c, run):
+    rng = random.Random(9)
+    choice = [type_ for types in MIXED_TYPES.values() for type_ in types]
+    signatures = []
+    for _ in range(30):
+        types = [rng.choice(choice) for _ in range(rng.randint(8, 16))]
+        signatures.append([t + rng.choice([" *", ""]) for t in types])
+    source = "#include <stdint.h>\n"
+    for i, types in enumerate(signatures):
+        names, terms = [], []
+        for k, type_ in enumerate(types):
+            base = type_.removesuffix(" *")
+            star = "*" * type_.endswith("*")
+            names.append(f"{C_TYPES.get(base, base + '_t')} {star}a{k}")
+            terms.append(f" + {k + 1} * (double){star}a{k}")
+        source += f"double f{i}({', '.join(names)}) {{ return 0{''.join(terms)}; }}\n"
+    library = compile_c(source)
+    for i, types in enumerate(signatures):
+        numbers = [rng.randint(0, 100) for _ in types]
+        args = [
+            np.array([x], {"float": "f4", "double": "f8"}.get(t[:-2], t[:-2]))
+            if t.endswith("*")
+            else x
+            for t, x in zip(types, numbers, strict=True)
+        ]
+        made = kernel(library[f"f{i}"], f"double ({', '.join(types)})")
+        expected = sum((k + 1) * x for k, x in enumerate(numbers))
+        assert run(made, *args) == expected, types
+
+
 @pytest.mark.parametrize(
     "types", [["double"] * 25, ["int"] * 25, ["double", "int"] * 17]
 )

@@ -398,6 +398,96 @@ def test_ctypes_code_spawns_and_joins(executor, compile_c):
     assert job.n == 987
 
 
+def test_kernels_spawn_loop_and_reduce_inside_each_other(make_executor, compile_c):
+    library = compile_c("""
+        #include <stddef.h>
+        #include <stdint.h>
+        typedef int (*task_fn)(void *);
+        typedef int (*range_fn)(intptr_t, intptr_t, void *);
+        typedef int (*reduce_fn)(intptr_t, intptr_t, void *, void *);
+        typedef void (*combine_fn)(void *, const void *, void *);
+        struct pool {
+            void *pool;
+            void *(*spawn)(void *, task_fn, void *);
+            int (*join)(void *);
+            int (*loop)(void *, intptr_t, intptr_t, intptr_t, range_fn, void *);
+            int (*reduce)(void *, intptr_t, intptr_t, intptr_t, reduce_fn, combine_fn,
+                          void *, size_t, void *);
+        };
+        struct job { const struct pool *p; int64_t depth, sum; };
+
+        int nest(void *user);
+
+        static int piece(intptr_t begin, intptr_t end, void *user)
+        {
+            struct job *jobs = user;
+            for (intptr_t i = begin; i < end; i++)
+                if (nest(&jobs[i]))
+                    return 1;
+            return 0;
+        }
+        static int add(intptr_t begin, intptr_t end, void *sum, void *user)
+        {
+            for (intptr_t i = begin; i < end; i++) {
+                struct job job = *(struct job *)user;
+                if (nest(&job))
+                    return 1;
+                *(int64_t *)sum += job.sum;
+            }
+            return 0;
+        }
+        static void combine(void *into, const void *other, void *user)
+        {
+            (void)user;
+            *(int64_t *)into += *(const int64_t *)other;
+        }
+        /* Sets sum to the number of leaves: by turns a task, a loop, a reduction. */
+        int nest(void *user)
+        {
+            struct job *job = user, below[3];
+            const struct pool *p = job->p;
+            int code;
+            if (job->depth == 0) {
+                job->sum = 1;
+                return 0;
+            }
+            for (int i = 0; i < 3; i++)
+                below[i] = (struct job){p, job->depth - 1, 0};
+            job->sum = 0;
+            if (job->depth % 3 == 0)
+                return p->reduce(p->pool, 0, 3, 1, add, combine, &job->sum,
+                                 sizeof job->sum, &below[0]);
+            if (job->depth % 3 == 1) {
+                code = p->loop(p->pool, 0, 3, 1, piece, below);
+            } else {
+                void *tasks[2] = {p->spawn(p->pool, nest, &below[0]),
+                                  p->spawn(p->pool, nest, &below[1])};
+                code = nest(&below[2]);
+                for (int i = 0; i < 2; i++)
+                    code |= tasks[i] == NULL || p->join(tasks[i]) != 0;
+            }
+            for (int i = 0; i < 3; i++)
+                job->sum += below[i].sum;
+            return code;
+        }
+    """)
+
+    class Pool(ctypes.Structure):
+        names = ("pool", "sp_spawn", "sp_join", "sp_parallel_for", "sp_parallel_reduce")
+        _fields_ = [(name, ctypes.c_void_p) for name in names]
+
+    nest = kernel(library.nest, "int (void *)", returns="status")
+    for workers in (1, 3):
+        executor = make_executor(workers)
+        handle = stealpool.Handle(executor)
+        addresses = [stealpool.get_address(name) for name in Pool.names[1:]]
+        pool = Pool(handle.address, *addresses)
+        jobs = [np.array([ctypes.addressof(pool), 9, 0]) for _ in range(4)]
+        for future in [executor.submit(nest, job) for job in jobs]:
+            future.result(60)
+        assert [job[2] for job in jobs] == [3**9] * 4
+
+
 def test_unknown_name_is_refused_with_those_that_there_are():
     with pytest.raises(ValueError, match="no address of 'sp_moon'.*sp_cancelled"):
         stealpool.get_address("sp_moon")
