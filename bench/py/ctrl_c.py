@@ -51,8 +51,8 @@ class Endless:
 def waits(cos):
     """name -> a function that makes (the wait, its executor, what to do after it)."""
     identity = ufunc(np.sin)
-    big = np.zeros(60_000_000)
-    picture, smooth = (np.zeros((12_000, 12_000), np.float32) for _ in range(2))
+    big = np.ones(60_000_000)
+    picture, smooth = (np.ones((12_000, 12_000), np.float32) for _ in range(2))
 
     def of(wait, **kwargs):
         def make():

@@ -1,6 +1,6 @@
-"""How often 20 000 kernels and one wait take the GIL: counted within and from outside.
+"""How often a million kernels and one wait take the GIL: counted within and outside.
 
-Supports in docs/benchmarks.md: "20 000 kernels and one wait() take the GIL at most 3
+Supports in docs/benchmarks.md: "a million kernels and one wait() take the GIL at most 5
 times". From within, stats()["attaches"]; from outside, perf counts calls of CPython's
 take_gil (a uprobe, for root or CAP_PERFMON) in a process of its own, less those of the
 same process without the workload. The peer runs the same ctypes function.
@@ -63,8 +63,8 @@ def counted(name, n):
 
 
 def main():
-    parser = arguments(__doc__, rounds=5)
-    parser.add_argument("-n", type=int, default=20_000)
+    parser = arguments(__doc__, rounds=3)
+    parser.add_argument("-n", type=int, default=1_000_000)
     parser.add_argument("--child", help="for the script itself: run this workload")
     args = parser.parse_args()
     if args.child:
