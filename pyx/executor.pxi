@@ -456,11 +456,13 @@ cdef int take_back(sp_cell *cell) except -1:
 
 cdef int forget(FutureBase future) except -1:
     """Cancel a future that nobody has seen; its task may be queued, or not."""
-    cdef sp_cell *cell = cell_of(future)
+    # With a reference: without a GIL, the drainer may be told and get there first.
+    cdef sp_cell *cell = borrow(future)
     if cell != NULL:
         sp_cell_cancel(cell)
         if sp_task_phase(&cell.task) >= SP_DONE:
             get_ready(future)
+        sp_task_unref(&cell.task)
     return 0
 
 
