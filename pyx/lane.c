@@ -371,9 +371,9 @@ void sp_lane_wait(struct sp_lane *lane, struct sp_seat *seat)
         }
     }
     uint32_t word = SPINS;
-    if (cas_seq_cst(&seat->word, &word, SLEEPS))
-        while (!is_called(seat))
-            sp__os_wait(&seat->word, SLEEPS, SP__OS_NO_DEADLINE);
+    cas_seq_cst(&seat->word, &word, SLEEPS);
+    while (!is_called(seat)) /* also when he was called before he slept (Q2) */
+        sp__os_wait(&seat->word, SLEEPS, SP__OS_NO_DEADLINE);
     cpu = sp__os_current_cpu();
     store_relaxed(&lane->thread_cpu, cpu);
     /* Woken on the caller's CPU, before he could leave the GIL to us: let him go on,
