@@ -184,11 +184,11 @@ def compile_c(tmp_path_factory):
     if compiler is None:
         pytest.skip("needs a C compiler")
 
-    def compile_library(source):
+    def compile_library(source, *flags):
         folder = tmp_path_factory.mktemp("c")
         (folder / "library.c").write_text(source)
         command = [compiler, "-O2", "-shared", "-fPIC", "library.c", "-o", "library.so"]
-        subprocess.run(command, cwd=folder, check=True)
+        subprocess.run([*command, *flags], cwd=folder, check=True)
         return ctypes.CDLL(str(folder / "library.so"))
 
     return compile_library

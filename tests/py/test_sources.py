@@ -2,7 +2,10 @@
 
 import ctypes
 import gc
+import importlib.machinery
+import importlib.util
 import sys
+import sysconfig
 import weakref
 
 import numpy as np
@@ -81,7 +84,6 @@ def test_cffi_pointer_may_be_given_a_signature(ffi, library):
 
 def test_function_of_a_compiled_cffi_library_is_a_kernel(tmp_path, executor, compile_c):
     cffi = pytest.importorskip("cffi")
-    pytest.importorskip("setuptools")
     builder = cffi.FFI()
     builder.cdef("double third(double x); double sum3(const double *x);")
     builder.set_source(
@@ -89,12 +91,16 @@ def test_function_of_a_compiled_cffi_library_is_a_kernel(tmp_path, executor, com
         "double third(double x) { return x / 3; }"
         "double sum3(const double *x) { return x[0] + x[1] + x[2]; }",
     )
-    builder.compile(str(tmp_path))
-    sys.path.insert(0, str(tmp_path))
-    try:
-        import _thirds
-    finally:
-        sys.path.remove(str(tmp_path))
+    builder.emit_c_code(str(tmp_path / "thirds.c"))
+    # Not by compile(): setuptools does not load where distutils has been loaded.
+    path = compile_c(
+        (tmp_path / "thirds.c").read_text(), "-I" + sysconfig.get_path("include")
+    )._name
+    loader = importlib.machinery.ExtensionFileLoader("_thirds", path)
+    _thirds = importlib.util.module_from_spec(
+        importlib.util.spec_from_loader("_thirds", loader)
+    )
+    loader.exec_module(_thirds)
     third, sum3 = kernel(_thirds.lib.third), kernel(_thirds.lib.sum3)
     assert (third.name, third.signature) == ("third", "float64 (float64)")
     assert executor.submit(third, 3.0).result(60) == 1.0
