@@ -142,6 +142,14 @@ ASAN_PY_TESTS = [
     "tests/py/test_integrate.py",
     "tests/py/test_image.py",
     "tests/py/test_mapping.py",
+    "tests/py/test_future.py",
+    "tests/py/test_executor.py",
+    "tests/py/test_batch.py",
+    "tests/py/test_lane.py",
+    "tests/py/test_view.py",
+    "tests/py/test_token.py",
+    "tests/py/test_admission.py",
+    "tests/py/test_room.py",
 ]
 
 

@@ -86,9 +86,20 @@ cdef bint is_plain(Home home):
     )
 
 
+cdef int see_future_to_end(Home home, FutureBase future) except -1:
+    """see_to_end() for a call that others know, who may have let go of its cell."""
+    cdef sp_cell *cell = borrow(future)
+    if cell != NULL:
+        try:
+            see_to_end(home, cell)
+        finally:
+            sp_task_unref(&cell.task)
+    return 0
+
+
 cdef int see_to_end(Home home, sp_cell *cell) except -1:
     """The cell has joined: its time runs, and a token that was cancelled meanwhile
-    reaches it (see sp_canceller_cancel())."""
+    reaches it (see sp_canceller_cancel()). The caller has a reference."""
     if home.home.timeout_ms:
         set_alarm(home)
     if sp_canceller_is_cancelled(home.home.canceller):

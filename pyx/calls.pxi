@@ -31,9 +31,10 @@ cdef class CallQueue:
 
         `priority` is 1, 0 or -1. No memory is needed, and no Python code runs.
         """
-        Py_INCREF(future)  # dropped by who takes the call out
-        if SP_IS_PARALLEL:  # or the taker reads the cell before anybody can free it
-            sp_task_ref(&cell.task)
+        # Dropped by who takes the call out. A token may cancel the task meanwhile, and
+        # its future be ready and without the cell, which is linked here all the same.
+        Py_INCREF(future)
+        sp_task_ref(&cell.task)
         return sp_lane_put(&self.lane, sp_cell_call(cell), <uint32_t>(1 - priority))
 
     def take_any(self):
@@ -79,6 +80,5 @@ cdef FutureBase future_of_call(sp_call *call):
     cdef sp_cell *cell = sp_cell_of_call(call)
     cdef FutureBase future = <FutureBase>cell.future
     Py_DECREF(future)  # taken in put(), like the next
-    if SP_IS_PARALLEL:
-        sp_task_unref(&cell.task)
+    sp_task_unref(&cell.task)
     return future

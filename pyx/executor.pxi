@@ -248,7 +248,7 @@ cdef class ExecutorBase:
         if needs_thread:
             self.start_thread(future)
         if not plain:
-            see_to_end(home, cell)
+            see_future_to_end(home, future)
             if admission == RUN_HERE:
                 run_callable(future)
         return 0
@@ -272,11 +272,11 @@ cdef class ExecutorBase:
             if admission == DO_NOT_RUN:
                 forget(future)
                 return future
-        self.queue_cell(cell, admission, plain)
+        self.queue_cell(future, cell, admission, plain)
         return self.recorded(future)
 
     cdef int queue_cell(
-        self, sp_cell *cell, Admission admission, bint plain
+        self, FutureBase future, sp_cell *cell, Admission admission, bint plain
     ) except -1:
         """Queue a kernel's call that was admitted, or run it."""
         cdef sp_status status = SP_OK
@@ -298,7 +298,7 @@ cdef class ExecutorBase:
             raise
         self.count_submitted(1)
         if not plain:
-            see_to_end(self.home, cell)
+            see_future_to_end(self.home, future)
         return 0
 
     cdef FutureBase recorded(self, FutureBase future):

@@ -28,10 +28,11 @@ cdef Observers observed(FutureBase future):
 
 cdef int start_drainer_for(sp_cell *cell) except -1:
     """A callable needs the drainer only if it is cancelled from afar."""
+    cdef bint must_start = is_native(cell)  # it may be gone when we are back
     try:
         start_drainer()
     except RuntimeError:  # no thread to be had
-        if is_native(cell):
+        if must_start:
             raise
     return 0
 

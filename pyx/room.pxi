@@ -56,7 +56,7 @@ cdef int let_in(
     cdef Home home = executor.home
     cdef sp_cell *cell = cell_of(future)
     if is_native(cell):
-        executor.queue_cell(cell, admission, False)
+        executor.queue_cell(future, cell, admission, False)
     else:
         if home.lane.broken is not None:
             leave(home, SP_PYTHON_LANE, 1)
