@@ -254,6 +254,23 @@ def test_loop_runs_over_arrays_of_any_shape(library, run):
     assert run(axpy, np.float64(2), np.float32(3)) == 5
 
 
+def test_numba_loop(run):
+    pytest.importorskip("numba")
+    from stealpool.interop.numba import operand
+
+    @kernel("loop", types="double, float -> double")
+    def axpy(args, dims, steps, data):
+        a = operand(args, dims, steps, 0, np.float64)
+        b = operand(args, dims, steps, 1, np.float32)
+        out = operand(args, dims, steps, 2, np.float64)
+        for i in range(out.size):
+            out[i] = 2 * a[i] + b[i]
+
+    x, y = np.arange(24.0).reshape(4, 6), np.arange(6, dtype=np.float32)
+    for a, b in [(x, y), (x[::-1, ::-2], y[::2]), (x.T, np.float32(3)), (2.0, y)]:
+        np.testing.assert_array_equal(run(axpy, a, b), 2 * np.asarray(a) + b)
+
+
 def test_user_data_of_a_loop_are_its_data(library, run):
     three = np.array([3.0])
     axpy = kernel(library.axpy, "loop", types="df->d", user=three)

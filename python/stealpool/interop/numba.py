@@ -1,4 +1,4 @@
-"""numba: compiles Python functions to kernels, and reads the views of tiles."""
+"""numba: compiles Python functions to kernels; arrays of views and of operands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from ..signature import Parameter, Signature
 from ..sources import Found
 
-__all__ = ["compiled", "pixels", "rect"]
+__all__ = ["compiled", "operand", "pixels", "rect"]
 
 # Typed by halves, so that it is better to take it as untyped.
 numba: Any = import_module("numba")
@@ -66,7 +66,14 @@ def _to_pointer(typing_context: Any, address: Any) -> Any:
     return _types.voidptr(_types.uintp), generate
 
 
-_pointer = _intrinsic(_to_pointer)
+def _to_void(typing_context: Any, pointer: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], _void_pointer)
+
+    return _types.voidptr(pointer), generate
+
+
+_pointer, _untyped = _intrinsic(_to_pointer), _intrinsic(_to_void)
 
 
 def _pixels(view: Any, dtype: Any) -> Any:
@@ -78,11 +85,20 @@ def _pixels(view: Any, dtype: Any) -> Any:
     return np.lib.stride_tricks.as_strided(first, shape, strides)
 
 
+def _operand(args: Any, dims: Any, steps: Any, i: int, dtype: Any) -> Any:
+    """In a loop kernel: operand `i`, inputs first, as an array of the loop's length."""
+    address = numba.carray(_untyped(args), i + 1, np.uintp)[i]
+    first = numba.carray(_pointer(address), 1, dtype)
+    shape, strides = (numba.carray(dims, 1)[0],), (numba.carray(steps, i + 1)[i],)
+    return np.lib.stride_tricks.as_strided(first, shape, strides)
+
+
 def _rect(tile: Any) -> Any:
     """In a tile kernel: (y, x, height, width) of a tile in the whole image."""
     r = numba.carray(tile, 1)[0]
     return r.y, r.x, r.height, r.width
 
 
+operand = numba.njit(_operand)
 pixels = numba.njit(_pixels)
 rect = numba.njit(_rect)
