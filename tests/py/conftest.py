@@ -6,6 +6,7 @@ import gc
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -15,6 +16,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# A shell that runs us in the background may have it ignored, here and in all programs
+# that tests run; and there are tests of Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 try:
     import stealpool
