@@ -41,8 +41,15 @@ def interrupt_when_asleep():
     os.kill(os.getpid(), signal.SIGINT)
 
 def interrupt_at_exit():
-    thread = threading.Thread(target=interrupt_when_asleep, daemon=True)
-    threading._register_atexit(thread.start)  # the last one is called first
+    exits = threading.Event()
+
+    def interrupt():
+        exits.wait()
+        interrupt_when_asleep()
+
+    # Not at exit: Python 3.12 begins no thread then.
+    threading.Thread(target=interrupt, daemon=True).start()
+    threading._register_atexit(exits.set)  # the last one is called first
 """
 
 
