@@ -159,6 +159,7 @@ cdef extern from "gate.h" nogil:
     uint32_t sp_gate_turn(sp_gate *gate)
     sp_status sp_gate_wait(sp_gate *gate, uint32_t turn, int64_t timeout_ns)
     void sp_gate_wake(sp_gate *gate)
+    void sp_gate_reset(sp_gate *gate)
     uint32_t sp_gate_inside(sp_gate *gate)
 
 

@@ -483,6 +483,8 @@ def mark_stale():
     open_queues()
     for home in list(homes):
         (<Home>home).home.is_stale = True
+        if (<Home>home).gates is not None:
+            (<Home>home).gates.reset()
     for token in list(tokens):
         sp_canceller_reset((<CancellationToken>token).canceller)
     graveyard.clear()

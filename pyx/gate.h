@@ -67,6 +67,13 @@ sp_status sp_gate_wait(struct sp_gate *gate, uint32_t turn, int64_t timeout_ns);
  */
 bool sp_gate_listen(struct sp_gate *gate, uint32_t turn, struct sp_ear *ear);
 
+/** In the child of a fork: nobody has the lock, and who listened is not here. */
+static inline void sp_gate_reset(struct sp_gate *gate)
+{
+    store_relaxed(&gate->lock, 0u);
+    gate->ears = NULL;
+}
+
 /** Listen no more. @return false if the ear has heard, or is just being told. */
 bool sp_gate_unlisten(struct sp_gate *gate, const struct sp_ear *ear);
 

@@ -95,6 +95,12 @@ cdef class Gates:
         sp_gate_wake(&self.gates[SP_PYTHON_LANE])
         return 0
 
+    cdef int reset(self) except -1:
+        """In the child of a fork."""
+        sp_gate_reset(&self.gates[SP_NATIVE_LANE])
+        sp_gate_reset(&self.gates[SP_PYTHON_LANE])
+        return 0
+
 
 @cython.final
 @cython.no_gc

@@ -130,6 +130,19 @@ static void submitters_that_listen_all_get_in(void)
     }
 }
 
+/* As a fork finds it, while another thread of the parent changes the list. */
+static void a_gate_that_was_locked_at_a_fork_is_free_after_a_reset(void)
+{
+    struct listener listener = {.ear = {.hear = hear}};
+    sp_gate_init(&gate, 0, 1);
+    CHECK_EQ(sp_gate_enter(&gate, 1, 1), 1);
+    CHECK(sp_gate_listen(&gate, sp_gate_turn(&gate), &listener.ear));
+    store_seq_cst(&gate.lock, 1u);
+    sp_gate_reset(&gate);
+    sp_gate_leave(&gate, 1); /* or waits for ever */
+    CHECK_EQ(times(&listener), 0);
+}
+
 int main(void)
 {
     RUN(nobody_listens_at_a_gate_with_room);
@@ -138,5 +151,6 @@ int main(void)
     RUN(a_wake_up_before_listening_is_not_lost);
     RUN(who_listens_no_more_hears_nothing);
     RUN(submitters_that_listen_all_get_in);
+    RUN(a_gate_that_was_locked_at_a_fork_is_free_after_a_reset);
     return 0;
 }
