@@ -412,3 +412,56 @@ def test_loops_and_threads_pass_one_gate_together(make_executor, cos):
     assert len(called) == len(set(called)) >= sum(totals)
     stats = executor.stats()
     assert stats["unfinished"] == 0
+
+
+LINE = """
+    import asyncio, ctypes, os, threading
+    import stealpool
+
+    stop = threading.Event()
+    executor = stealpool.Executor(1, queue_capacity=1)
+    cos = stealpool.kernel(ctypes.CDLL("libm.so.6").cos)
+
+    async def fill():
+        accepted = []
+        for _ in range(executor._max_workers + 1):
+            accepted.append(executor.submit(stop.wait, 60))
+        return accepted, executor.asubmit(abs, -2)
+"""
+
+
+def test_fork_with_a_call_in_line(run_python):
+    run_python(
+        LINE
+        + """
+    async def main():
+        accepted, in_line = await fill()
+        assert not in_line.done()
+        child = os.fork()
+        if child == 0:
+            for future in accepted:
+                future.cancel()
+            executor.submit(abs, -1).result(60)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        assert status == 0, status
+        stop.set()
+        assert await in_line == 2
+
+    asyncio.run(main())
+    """,
+        options=("-W", "ignore::DeprecationWarning"),
+    )
+
+
+def test_exit_with_a_call_in_line(run_python):
+    run_python(
+        LINE
+        + """
+    async def main():
+        await fill()
+        threading.Timer(0, stop.set).start()
+
+    asyncio.run(main())
+    """
+    )
