@@ -89,10 +89,12 @@ def test_amap_cancels_the_others_when_a_call_fails(
 ):
     async def main():
         results = one.amap(failing, [0, 3, *[4] * 100], buffersize=50, ordered=ordered)
-        assert await anext(results) is None
+        taken = []
         with pytest.raises(stealpool.KernelError, match="returned [34]"):
-            async for _ in results:
-                pass
+            async for result in results:
+                taken.append(result)
+        # Unordered, an error may be seen before a result of the same instant.
+        assert taken == [None] or not (ordered or taken)
         with pytest.raises(StopAsyncIteration):
             await anext(results)
 
