@@ -58,14 +58,19 @@ struct location {
 
 /* Four bytes of memory, and who used them by plain accesses. */
 struct cell {
-    uint32_t schedule; /* the rest is valid in this schedule only */
     uint16_t location; /* + 1; 0 = none */
     stamp write_time;
     uint8_t writer;
     uint8_t write_mask;
-    uint16_t reserved;
     uint32_t read_masks; /* four bits a thread */
     stamp read_times[MAX_THREADS];
+    uint32_t reserved; /* two to a cache line */
+};
+
+/* Which cells of LINE_BYTES of memory were used, each a bit; others are not valid. */
+struct line {
+    uint32_t schedule; /* in which they were */
+    uint32_t used;
 };
 
 enum thread_state { UNUSED, RUNNABLE, ASLEEP, JOINING, FINISHED };
@@ -104,6 +109,7 @@ struct region {
     uintptr_t begin;
     uintptr_t end;
     struct cell *cells;
+    struct line *lines;
 };
 
 struct simulation {
@@ -233,7 +239,7 @@ bool sim_cas(uintptr_t address, unsigned size, uint64_t *expected, uint64_t desi
 uint32_t sim_kernel_load(uintptr_t word);
 void sim_kernel_wake(uintptr_t word);
 void sim_view_join(stamp *view, const stamp *other, size_t n);
-void sim_check_free(uintptr_t address, size_t size, uintptr_t site);
+void sim_check_free(uintptr_t block, size_t size, uintptr_t site);
 
 /* sim_heap.c */
 void sim_heap_reset(void);

@@ -28,6 +28,8 @@
 
 extern char __data_start[], _end[], __executable_start[];
 
+#define SIGNAL_STACK_BYTES ((size_t)1 << 16)
+
 static struct sim_scenario *scenarios;
 
 void sim_register(struct sim_scenario *scenario)
@@ -194,8 +196,9 @@ static int find_tls(struct dl_phdr_info *info, size_t size, void *unused)
 
 static struct region new_region(uintptr_t begin, uintptr_t end)
 {
-    size_t cells = (end - begin + 3) / 4 + 1;
-    return (struct region){begin, end, map(NULL, cells * sizeof(struct cell))};
+    size_t lines = (end - begin) / LINE_BYTES + 1;
+    struct cell *cells = map(NULL, lines * (LINE_BYTES / 4) * sizeof(struct cell));
+    return (struct region){begin, end, cells, map(NULL, lines * sizeof(struct line))};
 }
 
 /* Before all other constructors, whose accesses come by as well. */
@@ -219,8 +222,8 @@ __attribute__((constructor(101))) static void set_up(void)
     sim->first_tls = map(NULL, TLS_BYTES);
     memcpy(sim->first_tls, (void *)sim->tls_begin, sim->tls_bytes);
 
-    static char signal_stack[1 << 16];
-    stack_t stack = {.ss_sp = signal_stack, .ss_size = sizeof signal_stack};
+    stack_t stack = {.ss_sp = map(NULL, SIGNAL_STACK_BYTES),
+                     .ss_size = SIGNAL_STACK_BYTES};
     sigaltstack(&stack, NULL);
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
     sigaction(SIGSEGV, &action, NULL);

@@ -84,14 +84,21 @@ static bool is_before_me(unsigned thread, stamp time)
 
 /* ------------------------------------------------------------------ cells */
 
+#define CELLS (LINE_BYTES / 4) /* of a line */
+_Static_assert(CELLS == 32, "a bit for each");
+
 static struct cell *cell_in(struct region *region, uintptr_t address)
 {
-    struct cell *cell = &region->cells[(address - region->begin) / 4];
-    if (cell->schedule != sim->schedule) {
-        memset(cell, 0, sizeof *cell);
-        cell->schedule = sim->schedule;
+    uintptr_t i = (address - region->begin) / 4;
+    struct line *line = &region->lines[i / CELLS];
+    if (line->schedule != sim->schedule)
+        *line = (struct line){.schedule = sim->schedule};
+    uint32_t bit = (uint32_t)1 << i % CELLS;
+    if (!(line->used & bit)) {
+        line->used |= bit;
+        region->cells[i] = (struct cell){0};
     }
-    return cell;
+    return &region->cells[i];
 }
 
 static bool is_in(const struct region *region, uintptr_t address)
@@ -202,13 +209,18 @@ void sim_plain(uintptr_t address, size_t size, bool writes, uintptr_t site)
     }
 }
 
-void sim_check_free(uintptr_t address, size_t size, uintptr_t site)
+/* A block is whole lines. To free it is to write to all of it that was used. */
+void sim_check_free(uintptr_t block, size_t size, uintptr_t site)
 {
-    uintptr_t end = address + size;
-    for (uintptr_t at = address; at < end; at += 4) {
-        struct cell *cell = &sim->block.cells[(at - sim->block.begin) / 4];
-        if (cell->schedule == sim->schedule)
-            plain_in_cell(cell, 15, true, at, site);
+    for (uintptr_t at = block; at < block + size; at += LINE_BYTES) {
+        uintptr_t i = (at - sim->block.begin) / 4;
+        const struct line *line = &sim->block.lines[i / CELLS];
+        if (line->schedule != sim->schedule)
+            continue;
+        for (uint32_t used = line->used; used; used &= used - 1) {
+            unsigned n = (unsigned)__builtin_ctz(used);
+            plain_in_cell(&sim->block.cells[i + n], 15, true, at + 4 * n, site);
+        }
     }
 }
 
