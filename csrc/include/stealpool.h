@@ -552,7 +552,7 @@ int sp__join_slowly(sp_worker *worker, sp_frame *frame);
 
 /**
  * Let run(worker, frame) be called by whoever has time, at the latest by
- * sp_join(). At most 1024 of a thread's frames can be stolen at a time; more may
+ * sp_join(). At most 16384 of a thread's frames can be stolen at a time; more may
  * be forked.
  */
 static inline void sp_fork(sp_worker *worker, sp_frame *frame, sp_frame_fn run)

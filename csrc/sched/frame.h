@@ -45,9 +45,11 @@
 #include "stealpool.h"
 
 /* Frames of one worker that can be stolen at a time; deeper ones are plain calls.
- * At least 2, at most 65535. Tests build with a tiny one. */
+ * At least 2, at most 65535. Tests build with a tiny one. Enough for a tree of some
+ * thousand levels, of which each leaves several frames behind: with fewer, whoever has
+ * stolen all of them has nothing to do. The memory is touched as far as it is used. */
 #ifndef SP_FRAME_CAPACITY
-#define SP_FRAME_CAPACITY 1024
+#define SP_FRAME_CAPACITY 16384
 #endif
 
 struct sp__worker;
