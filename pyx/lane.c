@@ -90,6 +90,11 @@ static struct sp_call *pop(struct sp_lane *lane)
 
 /* ---------------------------------------------------------------- the threads */
 
+static bool is_called(struct sp_seat *seat)
+{
+    return load_acquire(&seat->word) == CALLED; /* acquire (Q2) */
+}
+
 /* With the lock held: the seat that shall come and look, or NULL. Its owner must be
  * rung after the lock was released. */
 static struct sp_seat *call_one(struct sp_lane *lane)
@@ -108,7 +113,7 @@ static void ring(struct sp_seat *seat)
     if (!seat)
         return;
     /* acq_rel (Q2): whoever called has queued something. The thread may be gone right
-     * after; a sleeper is woken by address alone. */
+     * after, see sp_lane_leave(); a sleeper is woken by address alone. */
     if (exchange_acq_rel(&seat->word, CALLED) == SLEEPS)
         sp__os_wake_all(&seat->word);
 }
@@ -187,11 +192,15 @@ void sp_lane_leave(struct sp_lane *lane, struct sp_seat *seat)
     else
         lane->inside--;
     seat->is_available = false;
+    bool was_called = seat->is_called;
     be_counted_out(lane, seat);
     if (lane->queued > 0 && lane->called == 0)
         next = call_one(lane);
     unlock(lane);
     ring(next);
+    /* Who called us rings after he has left the lock: the seat must be there. */
+    while (was_called && !is_called(seat))
+        sp__os_yield();
 }
 
 struct sp_call *sp_lane_take(struct sp_lane *lane, struct sp_seat *seat)
@@ -326,11 +335,6 @@ static void learn(struct sp_spin *spin, bool has_paid)
         store_relaxed(&spin->credit, MAX_CREDIT);
     else if (credit > 0)
         store_relaxed(&spin->credit, credit - 1);
-}
-
-static bool is_called(struct sp_seat *seat)
-{
-    return load_acquire(&seat->word) == CALLED; /* acquire (Q2) */
 }
 
 static bool spin_idle(struct sp_lane *lane, struct sp_seat *seat)

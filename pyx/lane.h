@@ -108,7 +108,8 @@ bool sp_lane_remove(struct sp_lane *lane, struct sp_call *call);
  * one that is on its way: it may be long in coming. */
 void sp_lane_sit(struct sp_lane *lane, struct sp_seat *seat);
 
-/** The thread ends, for whatever reason. Its seat is idle no more. */
+/** The thread ends, for whatever reason. Its seat is idle no more, and nobody touches it
+ * after this: if it was called, this waits until it has been rung. */
 void sp_lane_leave(struct sp_lane *lane, struct sp_seat *seat);
 
 /**
