@@ -62,7 +62,9 @@ struct sp_block {
     unsigned words_of_cell : 7; /* from one cell to the next, if there are many */
 };
 
+#ifndef SP_BLOCK_MOST
 #define SP_BLOCK_MOST 64
+#endif
 #define SP_BLOCK_CELL 1u
 #define SP_BLOCK_UNSETTLED 0x100u
 #define SP_NOT_DUE 0u

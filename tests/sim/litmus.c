@@ -188,6 +188,19 @@ ERROR(a_use_after_free_is_found)
     run2(free_block, use_block);
 }
 
+/* Of two bytes side by side, the second was written last. */
+static uint8_t bytes[2];
+THREAD(set_a_byte, bytes[0] = 1;)
+THREAD(set_the_next, bytes[1] = 1;)
+THREAD(read_a_byte, b = bytes[0];)
+ERROR(a_race_beside_another_byte_is_found)
+{
+    unsigned one = sim_spawn(set_a_byte, NULL);
+    sim_join(sim_spawn(set_the_next, NULL));
+    sim_join(sim_spawn(read_a_byte, NULL));
+    sim_join(one);
+}
+
 ERROR(a_second_free_is_found)
 {
     block = sp__alloc(sizeof *block);
@@ -237,6 +250,22 @@ THREAD(publish_a, a = 1; store_release(&x, 1u);)
 SCENARIO(a_publication_is_no_race, .is_litmus = true)
 {
     run2(publish_a, use_a);
+}
+
+SCENARIO(bytes_side_by_side_are_two_objects, .is_litmus = true)
+{
+    run2(set_a_byte, set_the_next);
+    CHECK_EQ(bytes[0] + bytes[1], 2);
+}
+
+/* Both read both in order; then one goes on with one byte, the other writes the other. */
+static _Atomic(uint8_t) flags[2];
+THREAD(hand_over, b = bytes[0]; store_release(&flags[0], 1); b = bytes[1];)
+THREAD(take_over, if (load_acquire(&flags[0])) bytes[0] = 1;
+       store_release(&flags[1], 1);)
+SCENARIO(a_byte_is_handed_over_beside_one_that_is_read, .is_litmus = true)
+{
+    run2(hand_over, take_over);
 }
 
 static _Thread_local uint32_t mine;

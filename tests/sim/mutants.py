@@ -137,7 +137,7 @@ def places(program):
 
 
 def accesses(program):
-    """All accesses of csrc that the scenarios reach."""
+    """All accesses of csrc and pyx that the scenarios reach."""
     sites = places(program)
     command = ["addr2line", "-fe", program, *(hex(site[0] - 1) for site in sites)]
     lines = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -145,9 +145,9 @@ def accesses(program):
     in_line = defaultdict(list)
     for site, function, where in zip(sites, lines[::2], lines[1::2], strict=True):
         path, _, line = where.partition(":")
-        if "/csrc/" in path:
-            file = "csrc/" + path.rpartition("/csrc/")[2]
-            in_line[file, int(line.split()[0]), function].append(site)
+        match = re.search(r"/((?:csrc|pyx)/[^/].*)$", path)
+        if match:
+            in_line[match[1], int(line.split()[0]), function].append(site)
     found = {}
     for (file, line, function), several in in_line.items():
         text = (ROOT / file).read_text().splitlines()[line - 1]

@@ -25,6 +25,7 @@ struct sim_scenario {
     unsigned share;     /* of a run's schedules; 0 counts as 1 */
     bool fails_memory;  /* an allocation may fail */
     bool fails_threads; /* a thread may not start */
+    unsigned keeps;     /* blocks of memory that a list of the library may keep */
     bool is_litmus;     /* about the simulator itself */
     bool must_fail;     /* a failure must be found */
     uint64_t outcomes;  /* a bit for each sim_outcome() that must be found; no other

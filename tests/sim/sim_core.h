@@ -23,6 +23,7 @@
 #define MAX_TRAIL 4096
 #define TLS_BYTES 4096
 #define MAX_OUTCOMES 64
+#define MAX_BYTES 4096
 
 /* The block that holds the heap and the stacks, always at the same address. */
 #define BLOCK_ADDRESS 0x100000000000u
@@ -47,7 +48,8 @@ struct message {
 struct location {
     uintptr_t address;
     uint8_t size;
-    stamp oldest; /* of those in `history` that may still be read */
+    uint16_t next; /* + 1; in the same cell, smaller than it */
+    stamp oldest;  /* of those in `history` that may still be read */
     stamp newest;
     stamp sc;    /* the newest that a seq-cst access wrote or read */
     stamp woken; /* the newest that somebody knew who made a wake-up call */
@@ -56,16 +58,23 @@ struct location {
     struct message history[HISTORY];
 };
 
-/* Four bytes of memory, and who used them by plain accesses. */
-struct cell {
-    uint16_t location; /* + 1; 0 = none */
+/* Who used a piece of memory by plain accesses, since it was written last. */
+struct uses {
     stamp write_time;
     uint8_t writer;
-    uint8_t write_mask;
-    uint32_t read_masks; /* four bits a thread */
+    bool is_written;
+    uint8_t readers; /* a bit a thread */
     stamp read_times[MAX_THREADS];
-    uint32_t reserved; /* two to a cache line */
 };
+
+/* Four bytes of memory. */
+struct cell {
+    struct uses uses;     /* of all of them, unless they are told apart */
+    uint16_t bytes;       /* + 1, in `sim->bytes`; 0 = they are not */
+    uint16_t location;    /* + 1; the first atomic object that has a part in it */
+    uint16_t reserved[3]; /* two to a cache line */
+};
+_Static_assert(sizeof(struct cell) == 32, "two to a cache line");
 
 /* Which cells of LINE_BYTES of memory were used, each a bit; others are not valid. */
 struct line {
@@ -142,6 +151,7 @@ struct simulation {
     int32_t fail_thread;
     bool may_fail_allocation; /* faults that the seed may bring */
     bool may_fail_thread;
+    uint32_t may_keep; /* blocks of memory, at the end */
     uint32_t n_allocations;
     uint32_t n_thread_starts;
 
@@ -155,7 +165,9 @@ struct simulation {
     /* Memory. */
     uint32_t n_locations;
     struct location locations[MAX_LOCATIONS];
-    stamp *released; /* from here the views of messages are cut */
+    uint32_t n_bytes;
+    struct uses bytes[MAX_BYTES][4]; /* of cells that are not used as a whole */
+    stamp *released;                 /* from here the views of messages are cut */
     size_t released_used;
     struct region block;
     struct region data;

@@ -322,6 +322,7 @@ static int64_t run(const struct options *options, const struct sim_scenario *sce
     sim->scenario_name = scenario->name;
     sim->may_fail_allocation = scenario->fails_memory;
     sim->may_fail_thread = scenario->fails_threads;
+    sim->may_keep = scenario->keeps;
     sim->trail_fixed = 0;
     memset(sim->outcomes, 0, sizeof sim->outcomes);
     for (uint64_t i = 0; i < schedules; i++) {

@@ -147,42 +147,94 @@ static void check_against_atomic(struct location *location, bool writes,
     }
 }
 
-static void plain_in_cell(struct cell *cell, unsigned mask, bool writes,
-                          uintptr_t address, uintptr_t site)
+static void plain_in_atomic(struct location *location, bool writes, uintptr_t address,
+                            uintptr_t site)
 {
-    unsigned me = sim->current->id;
-    if (cell->writer != me && (cell->write_mask & mask) &&
-        !is_before_me(cell->writer, cell->write_time))
-        race(writes ? "plain write" : "plain read", cell->writer, "wrote", address,
-             site);
-    if (writes) {
-        if (cell->read_masks)
-            for (unsigned i = 0; i < sim->n_threads; i++)
-                if (i != me && (cell->read_masks >> 4 * i & mask) &&
-                    !is_before_me(i, cell->read_times[i]))
-                    race("plain write", i, "read", address, site);
-        cell->writer = (uint8_t)me;
-        cell->write_time = my_view()[me];
-        cell->write_mask = (uint8_t)mask;
-        cell->read_masks = 0;
-    } else {
-        cell->read_masks |= mask << 4 * me;
-        cell->read_times[me] = my_view()[me];
-    }
-    if (!cell->location)
-        return;
-
-    struct location *location = &sim->locations[cell->location - 1];
     check_against_atomic(location, writes, address, site);
-    struct message *newest = &location->history[location->newest % HISTORY];
-    if (writes && newest->is_plain) {
-        *view_of(location) = location->newest;
-    } else if (writes) {
-        /* One more write, whose value will be in memory when we return. */
+    if (!writes)
+        return;
+    /* One more write, whose value will be in memory when we return. */
+    if (!location->history[location->newest % HISTORY].is_plain) {
         location->oldest = ++location->newest;
         location->history[location->newest % HISTORY] =
             (struct message){.is_plain = true};
-        *view_of(location) = location->newest;
+    }
+    *view_of(location) = location->newest;
+}
+
+/* All plain accesses that this one conflicts with must come before. */
+static void check_against_plain(const struct uses *uses, bool writes, const char *what,
+                                uintptr_t address, uintptr_t site)
+{
+    unsigned me = sim->current->id;
+    if (uses->is_written && uses->writer != me &&
+        !is_before_me(uses->writer, uses->write_time))
+        race(what, uses->writer, "wrote", address, site);
+    if (!writes)
+        return;
+    for (uint32_t left = uses->readers & ~(1u << me); left; left &= left - 1) {
+        unsigned i = (unsigned)__builtin_ctz(left);
+        if (!is_before_me(i, uses->read_times[i]))
+            race(what, i, "read", address, site);
+    }
+}
+
+static void use(struct uses *uses, bool writes, uintptr_t address, uintptr_t site)
+{
+    unsigned me = sim->current->id;
+    check_against_plain(uses, writes, writes ? "plain write" : "plain read", address,
+                        site);
+    if (writes) {
+        uses->writer = (uint8_t)me;
+        uses->write_time = my_view()[me];
+        uses->is_written = true;
+        uses->readers = 0;
+    } else {
+        uses->readers |= (uint8_t)(1u << me);
+        uses->read_times[me] = my_view()[me];
+    }
+}
+
+/* The four bytes of a cell, told apart from now on. */
+static struct uses *bytes_of(struct cell *cell)
+{
+    if (!cell->bytes) {
+        if (sim->n_bytes == MAX_BYTES)
+            sim_fail("more than %d objects smaller than four bytes", MAX_BYTES);
+        for (int i = 0; i < 4; i++)
+            sim->bytes[sim->n_bytes][i] = cell->uses;
+        cell->bytes = (uint16_t)++sim->n_bytes;
+    }
+    return sim->bytes[cell->bytes - 1];
+}
+
+/* Which of the four bytes at `cell` belong to an object. */
+static unsigned mask_in(uintptr_t cell, uintptr_t address, size_t size)
+{
+    unsigned mask = 15;
+    if (cell < address)
+        mask &= 15u << (address - cell);
+    if (address + size - cell < 4)
+        mask &= 15u >> (4 - (address + size - cell));
+    return mask;
+}
+
+static void plain_in_cell(struct cell *cell, unsigned mask, bool writes,
+                          uintptr_t address, uintptr_t site)
+{
+    if (mask == 15 && !cell->bytes) {
+        use(&cell->uses, writes, address, site);
+    } else {
+        struct uses *bytes = bytes_of(cell);
+        for (unsigned i = 0; i < 4; i++)
+            if (mask >> i & 1)
+                use(&bytes[i], writes, address + i, site);
+    }
+    for (uint16_t at = cell->location; at;) {
+        struct location *location = &sim->locations[at - 1];
+        if (mask_in(address, location->address, location->size) & mask)
+            plain_in_atomic(location, writes, address, site);
+        at = location->next;
     }
 }
 
@@ -199,14 +251,9 @@ void sim_plain(uintptr_t address, size_t size, bool writes, uintptr_t site)
         return;
     check_live(address, site);
     uintptr_t end = address + size;
-    for (uintptr_t at = address & ~(uintptr_t)3; at < end; at += 4) {
-        unsigned mask = 15;
-        if (at < address)
-            mask &= 15u << (address - at);
-        if (end - at < 4)
-            mask &= 15u >> (4 - (end - at));
-        plain_in_cell(cell_in(region, at), mask, writes, at, site);
-    }
+    for (uintptr_t at = address & ~(uintptr_t)3; at < end; at += 4)
+        plain_in_cell(cell_in(region, at), mask_in(at, address, size), writes, at,
+                      site);
 }
 
 /* A block is whole lines. To free it is to write to all of it that was used. */
@@ -233,18 +280,35 @@ static uint64_t memory_at(uintptr_t address, unsigned size)
     return value;
 }
 
-static void check_against_plain(struct cell *cell, bool writes, uintptr_t address,
-                                uintptr_t site)
+static void atomic_in_cell(struct cell *cell, unsigned mask, bool writes,
+                           uintptr_t address, uintptr_t site)
 {
-    unsigned me = sim->current->id;
-    if (cell->writer != me && cell->write_mask &&
-        !is_before_me(cell->writer, cell->write_time))
-        race("atomic access", cell->writer, "wrote", address, site);
-    if (writes && cell->read_masks)
-        for (unsigned i = 0; i < sim->n_threads; i++)
-            if (i != me && (cell->read_masks >> 4 * i & 15) &&
-                !is_before_me(i, cell->read_times[i]))
-                race("atomic write", i, "read", address, site);
+    const char *what = writes ? "atomic write" : "atomic access";
+    if (!cell->bytes) {
+        check_against_plain(&cell->uses, writes, what, address, site);
+        return;
+    }
+    for (unsigned i = 0; i < 4; i++)
+        if (mask >> i & 1)
+            check_against_plain(&sim->bytes[cell->bytes - 1][i], writes, what,
+                                address + i, site);
+}
+
+/* Those of a cell's objects that a new one leaves there. */
+static uint16_t without(uint16_t first, uintptr_t address, unsigned size)
+{
+    uint16_t left = 0;
+    while (first) {
+        struct location *location = &sim->locations[first - 1];
+        uint16_t next = location->next;
+        if (location->address + location->size <= address ||
+            address + size <= location->address) {
+            location->next = left;
+            left = first;
+        }
+        first = next;
+    }
+    return left;
 }
 
 static struct location *new_location(uintptr_t address, unsigned size)
@@ -257,9 +321,24 @@ static struct location *new_location(uintptr_t address, unsigned size)
     location->size = (uint8_t)size;
     location->oldest = location->newest = 1;
     location->history[1] = (struct message){.is_plain = true};
-    for (uintptr_t at = address & ~(uintptr_t)3; at < address + size; at += 4)
-        cell_of(at)->location = (uint16_t)sim->n_locations;
+    for (uintptr_t at = address & ~(uintptr_t)3; at < address + size; at += 4) {
+        struct cell *cell = cell_of(at);
+        location->next = without(cell->location, address, size);
+        cell->location = (uint16_t)sim->n_locations;
+    }
     return location;
+}
+
+/* An atomic object in a cell; NULL: it is new. */
+static struct location *find(const struct cell *cell, uintptr_t address, unsigned size)
+{
+    for (uint16_t at = cell->location; at;) {
+        struct location *location = &sim->locations[at - 1];
+        if (location->address == address && location->size == size)
+            return location;
+        at = location->next;
+    }
+    return NULL;
 }
 
 /* NULL for memory that nobody can share; accesses are then plain ones. */
@@ -273,11 +352,12 @@ static struct location *location_of(uintptr_t address, unsigned size, bool write
         return NULL;
     check_live(address, site);
     sim->current->last_site = site;
-    check_against_plain(cell, writes, address, site);
-    struct location *location = NULL;
-    if (cell->location)
-        location = &sim->locations[cell->location - 1];
-    if (!location || location->address != address || location->size != size)
+    uintptr_t begin = address & ~(uintptr_t)3;
+    atomic_in_cell(cell, mask_in(begin, address, size), writes, begin, site);
+    if (size == 8)
+        atomic_in_cell(cell_of(address + 4), 15, writes, address + 4, site);
+    struct location *location = find(cell, address, size);
+    if (!location)
         location = new_location(address, size);
     struct message *newest = &location->history[location->newest % HISTORY];
     if (newest->is_plain)
@@ -562,5 +642,6 @@ void sim_kernel_wake(uintptr_t word)
 void sim_memory_reset(void)
 {
     sim->n_locations = 0;
+    sim->n_bytes = 0;
     sim->released_used = 0;
 }

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "base/memory.h"
 #include "sim_core.h"
 
 #define SITE ((uintptr_t)__builtin_return_address(0))
@@ -122,4 +123,11 @@ void *sim_memcpy(void *to, const void *from, size_t n)
     sim_plain((uintptr_t)from, n, false, SITE);
     sim_plain((uintptr_t)to, n, true, SITE);
     return memcpy(to, from, n);
+}
+
+char *sim_strdup(const char *text)
+{
+    size_t n = strlen(text) + 1;
+    char *copy = sp__alloc(n);
+    return copy ? sim_memcpy(copy, text, n) : NULL;
 }

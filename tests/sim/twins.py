@@ -18,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import twins_binding
+
 ROOT = Path(__file__).resolve().parents[2]
 SCHEDULES = 400_000
 
@@ -25,7 +27,7 @@ SCHEDULES = 400_000
 @dataclass
 class Twin:
     claim: str  # what is wrong with it
-    file: str
+    file: str  # below csrc/, or pyx/...
     old: str  # must be there exactly once
     new: str
 
@@ -442,6 +444,10 @@ TWINS = [
 ]
 
 
+def path_of(file):
+    return Path(file) if file.startswith("pyx/") else Path("csrc") / file
+
+
 class Build:
     """The commands by which meson built the simulator."""
 
@@ -461,7 +467,7 @@ class Build:
 
     def compile(self, file, text, into):
         """Compile `text` as the library's `file`; returns the program's path."""
-        name = f"csrc_{file}".replace("/", "_")
+        name = str(path_of(file)).replace("/", "_")
         [output] = [o for o in self.commands if o.endswith(name + ".o")]
         words = shlex.split(self.commands[output])
         source = into / Path(file).name
@@ -481,9 +487,10 @@ class Build:
 
 def check(build, twin):
     """Returns whether the twin was caught, and a line about it."""
-    text = (ROOT / "csrc" / twin.file).read_text()
+    path = path_of(twin.file)
+    text = (ROOT / path).read_text()
     if text.count(twin.old) != 1:
-        return False, f"{text.count(twin.old)} places in csrc/{twin.file} look like it"
+        return False, f"{text.count(twin.old)} places in {path} look like it"
     with tempfile.TemporaryDirectory() as folder:
         try:
             new = text.replace(twin.old, twin.new)
@@ -511,7 +518,8 @@ def main():
     parser.add_argument("--only", default="", help="a part of the claim or file")
     args = parser.parse_args()
     build = Build(args.build)
-    twins = [twin for twin in TWINS if args.only in twin.claim + twin.file]
+    twins = TWINS + [Twin(*words) for words in twins_binding.TWINS]
+    twins = [twin for twin in twins if args.only in twin.claim + twin.file]
     with ThreadPoolExecutor(args.jobs) as threads:
         results = threads.map(lambda twin: check(build, twin), twins)
         missed = 0
