@@ -98,6 +98,13 @@ cdef extern from "base/os.h" nogil:
     int64_t sp__os_now_ns()
     uint32_t sp__os_affinity_cpus()
 
+cdef extern from "gauge.h" nogil:
+    ctypedef struct sp_gauge "struct sp_gauge":
+        pass
+
+    int64_t sp_gauge_read(const sp_gauge *gauge)
+    void sp_gauge_set(sp_gauge *gauge, int64_t value)
+
 cdef extern from "latch.h" nogil:
     ctypedef struct sp_latch "struct sp_latch":
         pass
@@ -105,6 +112,8 @@ cdef extern from "latch.h" nogil:
     bint sp_latch_is_set(const sp_latch *latch)
     void sp_latch_set(sp_latch *latch)
     void sp_latch_take_back(sp_latch *latch)
+    bint sp_latch_raise(sp_latch *latch)
+    void sp_latch_lower(sp_latch *latch)
 
 cdef extern from "sched/task.h" nogil:
     ctypedef struct sp_look "struct sp__look":
@@ -172,5 +181,6 @@ include "ranges.pxi"
 include "process.pxi"
 include "native_api.pxi"
 
+set_gauges()
 open_queues()
 count_spinning_cpus()

@@ -45,7 +45,7 @@ cdef uint32_t await_room(Home home, sp_gate *gate, uint32_t most) except 0:
         deadline_ns = now_ns() + left_ns
     while not taken:
         turn = sp_gate_turn(gate)
-        if home.shutdown_reason is not None:
+        if sp_latch_is_set(&home.closed):
             raise_closed(home.shutdown_reason)
         if sp_canceller_is_cancelled(home.home.canceller):
             raise _CancelledError("cancelled while it waited for room in the queue")

@@ -18,7 +18,8 @@ cdef class CallQueue:
 
     cdef sp_lane lane
     cdef uint64_t born
-    cdef readonly str broken  # None, or what submit() raises
+    cdef str reason           # once it has failed: what submit() raises
+    cdef sp_latch has_failed  # reason is there
     cdef object __weakref__
 
     def __cinit__(self, uint32_t max_threads):
@@ -57,8 +58,16 @@ cdef class CallQueue:
         sp_lane_thread_failed(&self.lane)
 
     def fail(self, str message not None):
-        """Refuse all calls from now on, with this message."""
-        self.broken = message
+        """Refuse all calls from now on, with this message, if it is the first."""
+        with cython.critical_section(self):
+            if not sp_latch_is_set(&self.has_failed):
+                self.reason = message
+                sp_latch_set(&self.has_failed)
+
+    @property
+    def broken(self):
+        """Why calls are refused, or None."""
+        return self.reason if sp_latch_is_set(&self.has_failed) else None
 
     def close(self):
         """Let the threads end when the queue is empty. Idempotent."""

@@ -32,7 +32,7 @@ cdef int64_t let_others(int64_t since_ns):
     """Let go of the GIL for a moment, if it was held for longer than an interval:
     no bytecode has looked whether another thread wants it. Returns since when it is
     held."""
-    if now_ns() - since_ns > switch_interval_ns:
+    if now_ns() - since_ns > sp_gauge_read(&switch_interval_ns):
         with nogil:
             pass
         since_ns = now_ns()

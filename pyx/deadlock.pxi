@@ -9,7 +9,7 @@
 # What is not seen counts as progress: other threads, timed waits, locks, the standard
 # library's wait(). So nothing is reported that could end by itself.
 
-cdef bint is_debugging = False
+cdef sp_gauge is_debugging
 
 cdef object debug_lock = _RLock()
 cdef dict running_in = {}   # thread -> the futures that it runs, outermost first
@@ -21,8 +21,9 @@ def set_debugging(bint debugs):
 
     Callables that run already are not looked at.
     """
-    global is_debugging
-    before, is_debugging = is_debugging, debugs
+    with debug_lock:
+        before = bool(sp_gauge_read(&is_debugging))
+        sp_gauge_set(&is_debugging, debugs)
     return before
 
 

@@ -13,8 +13,9 @@ cdef sp_bell bell
 # How long buffers may wait for somebody to collect them in passing.
 cdef int64_t PATIENCE_NS = 100000000
 
-cdef object drainer = None     # the thread
-cdef bint drainer_stops = False
+cdef object drainer = None     # the thread; in the critical section of `timed`
+cdef sp_gauge drainer_is_there
+cdef sp_gauge drainer_stops
 
 
 cdef int open_queues() except -1:
@@ -26,27 +27,31 @@ cdef int open_queues() except -1:
 cdef int start_drainer() except -1:
     """Start the drainer if it is not running."""
     global drainer
-    if drainer is not None or drainer_stops:
+    if sp_gauge_read(&drainer_is_there) or sp_gauge_read(&drainer_stops):
         return 0
     thread = _Thread(target=drain_until_stopped, name="stealpool-drainer", daemon=True)
-    if drainer is not None:  # another thread was quicker
-        return 0
-    drainer = thread
+    with cython.critical_section(timed):
+        if drainer is not None:  # another thread was quicker
+            return 0
+        drainer = thread
+        sp_gauge_set(&drainer_is_there, True)
     try:
         thread.start()
     except BaseException:
-        drainer = None
+        with cython.critical_section(timed):
+            drainer = None
+            sp_gauge_set(&drainer_is_there, False)
         raise
     return 0
 
 
 def drain_until_stopped():
     """The drainer's main function."""
-    while not drainer_stops:
+    while not sp_gauge_read(&drainer_stops):
         with nogil:
-            sp_bell_wait(&bell, PATIENCE_NS, alarm_ns)
-            while not drainer_stops and nothing_to_drain():
-                sp_bell_wait(&bell, PATIENCE_NS, alarm_ns)
+            sp_bell_wait(&bell, PATIENCE_NS, sp_gauge_read(&alarm_ns))
+            while not sp_gauge_read(&drainer_stops) and nothing_to_drain():
+                sp_bell_wait(&bell, PATIENCE_NS, sp_gauge_read(&alarm_ns))
         try:
             expire_due()
             drain_announced()
@@ -59,18 +64,18 @@ cdef bint nothing_to_drain() noexcept nogil:
     return (
         sp_completion_is_empty(announced)
         and sp_completion_is_empty(reclaimed)
-        and sp__os_now_ns() < alarm_ns
+        and sp__os_now_ns() < sp_gauge_read(&alarm_ns)
     )
 
 
 # Homes with time limits and tasks that are not due yet; when the first one is.
 cdef list timed = []
-cdef int64_t alarm_ns = SP_BELL_NO_ALARM
+# An earlier alarm is set before the bell is rung, and read after it was heard.
+cdef sp_gauge alarm_ns
 
 
 cdef int set_alarm(Home home) except -1:
     """A task with a time limit has joined the home: see that the drainer wakes up."""
-    global alarm_ns
     cdef int64_t due_ns
     with cython.critical_section(timed):
         if home.is_timed:
@@ -78,30 +83,27 @@ cdef int set_alarm(Home home) except -1:
         timed.append(home)
         home.is_timed = True
         due_ns = sp_home_next_due_ns(home.home)
-        if due_ns >= alarm_ns:
+        if due_ns >= sp_gauge_read(&alarm_ns):
             return 0
-        alarm_ns = due_ns
+        sp_gauge_set(&alarm_ns, due_ns)
     sp_bell_ring_urgently(&bell)
     return 0
 
 
 cdef int expire_due() except -1:
     """Cancel what is due; set the alarm for the next."""
-    global alarm_ns
-    cdef int64_t due_ns
+    cdef int64_t due_ns, first_ns = SP_BELL_NO_ALARM
     cdef list left
-    if not timed:
-        return 0
     with cython.critical_section(timed):
-        alarm_ns = SP_BELL_NO_ALARM
         left = []
         for home in timed:
             due_ns = sp_home_expire((<Home>home).home, now_ns())
             (<Home>home).is_timed = due_ns != SP_BELL_NO_ALARM
             if (<Home>home).is_timed:
                 left.append(home)
-                alarm_ns = min(alarm_ns, due_ns)
+                first_ns = min(first_ns, due_ns)
         timed[:] = left
+        sp_gauge_set(&alarm_ns, first_ns)
     return 0
 
 
@@ -111,14 +113,17 @@ def stop_drainer(timeout):
     One that is in a callback when the time has passed is a daemon, and ends with the
     process.
     """
-    global drainer_stops, drainer
-    drainer_stops = True
-    if drainer is not None:
+    global drainer
+    sp_gauge_set(&drainer_stops, True)
+    with cython.critical_section(timed):
+        thread = drainer
+    if thread is not None:
         sp_bell_ring_urgently(&bell)
-        drainer.join(timeout)
-        if drainer.is_alive():
+        thread.join(timeout)
+        if thread.is_alive():
             return
-        drainer = None
+        with cython.critical_section(timed):
+            drainer = None
         drain_announced()
     drain_reclaimed()
 

@@ -104,7 +104,7 @@ cdef class ExecutorBase:
 
     def __del__(self):
         if self.home is not None:
-            self.home.is_dropped = True
+            sp_latch_set(&self.home.dropped)
 
     def _close(self, reason):
         """Refuse new tasks; the message of every later submit() is `reason`."""
@@ -115,7 +115,9 @@ cdef class ExecutorBase:
     @property
     def _shutdown_reason(self):
         """None while open, then the message of submit()."""
-        return None if self.home is None else self.home.shutdown_reason
+        if self.home is None or not sp_latch_is_set(&self.home.closed):
+            return None
+        return self.home.shutdown_reason
 
     @property
     def _home(self):
@@ -150,7 +152,7 @@ cdef class ExecutorBase:
         return 0
 
     cdef int check_not_closed(self) except -1:
-        if self.home is not None and self.home.shutdown_reason is not None:
+        if self.home is not None and sp_latch_is_set(&self.home.closed):
             raise_closed(self.home.shutdown_reason)
         return 0
 
@@ -217,8 +219,8 @@ cdef class ExecutorBase:
     cdef FutureBase make_callable(self, fn, tuple args, dict kwargs):
         """The Future of a call that is to be queued."""
         cdef Home home = self.home
-        if home.lane.broken is not None:
-            raise BrokenThreadPool(home.lane.broken)
+        if sp_latch_is_set(&home.lane.has_failed):
+            raise BrokenThreadPool(home.lane.reason)
         context = PyContext_CopyCurrent() if home.copies_context else None
         cdef tuple job = (fn, args, kwargs if kwargs else None, context)
         cdef sp_cell *cell = sp_cell_for_callable()
@@ -471,11 +473,13 @@ cdef object homes = _WeakSet()
 
 def mark_stale():
     """In the child of a fork: native threads and what they run are not here."""
-    global epoch, drainer, may_spin, alarm_ns, main_thread
+    global epoch, drainer, main_thread, pool_lock
     epoch += 1
     main_thread = PyThread_get_thread_ident()
     drainer = None
-    alarm_ns = SP_BELL_NO_ALARM
+    sp_gauge_set(&drainer_is_there, False)
+    pool_lock = _RLock()  # a thread of the parent may have it
+    sp_gauge_set(&alarm_ns, SP_BELL_NO_ALARM)
     timed.clear()
     # What they hold is the parent's to announce; and they may look as if somebody had
     # been told of it already.

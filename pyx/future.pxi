@@ -68,21 +68,20 @@ cdef class FutureBase:
 
     @property
     def _state(self):
-        peek(self)
-        if self.state == PENDING and self.running():
-            return STATE_NAMES[<int>RUNNING]
-        return STATE_NAMES[<int>self.state]
+        return STATE_NAMES[<int>state_of(self)]
 
     @_state.setter
     def _state(self, name):
+        cdef State state = <State>STATE_NAMES.index(name)
         if self.returns != T_VOID:
             self._result = value_of(self)
-        self.state = <State>STATE_NAMES.index(name)
-        self.outcome = self.state
-        if self.state in (FINISHED, CANCELLED, CANCELLED_AND_NOTIFIED):
-            sp_latch_set(&self.ready)
-        else:
-            sp_latch_take_back(&self.ready)
+        with cython.critical_section(self):
+            self.state = state
+            self.outcome = state
+            if state in (FINISHED, CANCELLED, CANCELLED_AND_NOTIFIED):
+                sp_latch_set(&self.ready)
+            else:
+                sp_latch_take_back(&self.ready)
 
     @property
     def _result(self):
@@ -133,8 +132,9 @@ cdef class FutureBase:
     # --------------------------------------------------------- the public methods
 
     def __repr__(self):
-        cdef str words = self._state.partition("_")[0].lower()
-        if self.state == FINISHED:
+        cdef State state = state_of(self)
+        cdef str words = STATE_NAMES[<int>state].partition("_")[0].lower()
+        if state == FINISHED:
             what = "raised" if self.is_error else "returned"
             words += f" {what} {type(value_of(self)).__name__}"
         return f"<{type(self).__name__} at {id(self):#x} state={words}>"
@@ -180,7 +180,7 @@ cdef class FutureBase:
         if status == SP_EDONE:
             return self.cancelled()
         get_ready(self)
-        if self.observers is not None:
+        if is_observed(self):
             publish(self)
         return True
 
@@ -252,7 +252,7 @@ cdef class FutureBase:
         """
         cdef list callbacks = None
         cdef object first = None
-        if self.observers is None:
+        if not is_observed(self):
             return
         none_left = []
         with cython.critical_section(self):
@@ -347,6 +347,22 @@ cdef inline object value_of(FutureBase future):
         if future.value is None:
             future.value = number_of(<Type>future.returns, future.link.word)
         return future.value
+
+
+cdef State state_of(FutureBase future) except? PENDING:
+    """What _state says: FINISHED only once all who observe the future may know."""
+    cdef State state
+    peek(future)
+    with cython.critical_section(future):
+        state = <State>future.state
+    if state == PENDING and future.running():
+        return RUNNING
+    return state
+
+
+cdef inline bint is_observed(FutureBase future) noexcept:
+    with cython.critical_section(future):
+        return future.observers is not None
 
 
 cdef int track(FutureBase future) except -1:

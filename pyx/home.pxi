@@ -62,14 +62,16 @@ cdef class Pool:
 
 
 cdef Pool process_pool = None
+cdef object pool_lock = _RLock()  # of process_pool
 
 
 cdef Pool shared_pool():
     """The pool that all executors without a size of their own borrow."""
     global process_pool
-    if process_pool is None or process_pool.born != epoch:
-        process_pool = Pool(0, b"stealpool")
-    return process_pool
+    with pool_lock:  # to make it takes a while, without the GIL
+        if process_pool is None or process_pool.born != epoch:
+            process_pool = Pool(0, b"stealpool")
+        return process_pool
 
 
 @cython.final
@@ -119,8 +121,9 @@ cdef class Home:
     cdef bint is_private
     cdef bint copies_context   # callables run in a copy of the submitter's context
     cdef bint is_timed         # on the drainer's list of those with time limits
-    cdef object shutdown_reason  # None while open, then submit()'s message
-    cdef bint is_dropped       # the view is gone
+    cdef object shutdown_reason  # once closed: submit()'s message
+    cdef sp_latch closed       # shutdown_reason is there
+    cdef sp_latch dropped      # the view is gone
     cdef list views            # the Homes of views, until they are dropped and over
     cdef size_t prune_at       # look through `views` when they are so many
     cdef uint64_t past_submitted, past_ended, past_attaches  # of dropped views
@@ -149,19 +152,23 @@ cdef class Home:
             free(self.home)
             return
         # The pool stays open for what is queued, and is freed with the grave.
-        graveyard.append(Grave.make(self))
+        grave = Grave.make(self)
+        with cython.critical_section(graveyard):
+            graveyard.append(grave)
 
     cdef Home borrowed(self):
         """The home of a new view: same pool, lane and gates; tasks of its own."""
         cdef Home home = Home(self.pool, False, self.lane, self.gates)
         home.home.priority = self.home.priority
         home.copies_context = self.copies_context
-        home.shutdown_reason = self.shutdown_reason
         home.home.cancels_on_error = self.home.cancels_on_error
         with cython.critical_section(self):
             if len(self.views) >= self.prune_at:
                 self.prune()
             self.views.append(home)
+            if sp_latch_is_set(&self.closed):  # and so not seen by close()
+                home.shutdown_reason = self.shutdown_reason
+                sp_latch_set(&home.closed)
         homes.add(home)
         return home
 
@@ -171,7 +178,7 @@ cdef class Home:
         cdef list left = []
         for each in self.views:
             view = <Home>each
-            if view.is_dropped and view.is_over():
+            if sp_latch_is_set(&view.dropped) and view.is_over():
                 self.past_submitted += view.submitted()
                 self.past_ended += view.ended()
                 self.past_attaches += view.attaches()
@@ -193,8 +200,9 @@ cdef class Home:
     cdef int close(self, object reason) except -1:
         """Refuse new tasks, here and in all views."""
         with cython.critical_section(self):
-            if self.shutdown_reason is None:
+            if not sp_latch_is_set(&self.closed):
                 self.shutdown_reason = reason
+                sp_latch_set(&self.closed)
         for view in self.all_views():
             (<Home>view).close(reason)
         return 0
@@ -261,7 +269,14 @@ cdef list graveyard = []
 
 cdef int clear_graveyard() except -1:
     """Free what the last tasks have left."""
-    global graveyard
-    if graveyard:
-        graveyard = [grave for grave in graveyard if not (<Grave>grave).is_over()]
+    cdef list left, before
+    with cython.critical_section(graveyard):
+        before = graveyard[:]  # to be freed outside
+        left = [grave for grave in before if not (<Grave>grave).is_over()]
+        graveyard[:] = left
     return 0
+
+
+cdef list all_graves():
+    with cython.critical_section(graveyard):
+        return graveyard[:]

@@ -60,6 +60,7 @@ cdef class Inbox:
     cdef list armed           # Replies with a ticket; each knows its index
     cdef dict rooms           # address of a full queue's gate -> Room
     cdef object ready         # Replies whose callbacks are due
+    cdef sp_latch called      # from another thread: the loop will look at `ready`
     cdef bint is_delivering   # they are being called, or the loop will
     cdef unsigned unyielded
     cdef unsigned misses, skip  # of spin()
@@ -160,6 +161,7 @@ cdef class Inbox:
     def deliver(self):
         """Tell those whose calls have ended. Called by the loop itself."""
         cdef bint is_debug
+        sp_latch_lower(&self.called)
         cdef size_t n = len(self.ready)
         self.unyielded = 0
         if not self.ready:
@@ -192,7 +194,9 @@ cdef class Inbox:
         """
         cdef sp_cell *cell
         cdef bint has_ended
-        if not may_spin or self.loop_ready is None or self.loop_ready or self.ready:
+        if not sp_gauge_read(&may_spin) or self.loop_ready is None:
+            return False
+        if self.loop_ready or self.ready:
             return False
         if self.skip > 0:
             self.skip -= 1
@@ -275,10 +279,11 @@ cdef class Reply:
         """In another thread: one wake-up of the loop for all that is there."""
         cdef Inbox inbox = self.inbox
         inbox.ready.append(self)
-        if len(inbox.ready) == 1:
+        if sp_latch_raise(&inbox.called):
             try:
                 inbox.loop.call_soon_threadsafe(inbox.deliver, context=_Context())
             except RuntimeError:
+                sp_latch_lower(&inbox.called)
                 inbox.ready.clear()  # the loop is closed
 
     cdef bint disarm(self) except -1:

@@ -25,7 +25,7 @@ cdef bint is_native(sp_cell *cell):
 
 # ------------------------------------------------------------------ the main loop
 
-cdef int64_t switch_interval_ns = 5000000
+cdef sp_gauge switch_interval_ns
 
 
 def run_callables(CallQueue queue not None):
@@ -40,8 +40,7 @@ def run_callables(CallQueue queue not None):
     cdef sp_cell *ended = NULL  # has run, but its task is not finished yet
     cdef FutureBase future
     cdef int64_t since_ns = now_ns()
-    global switch_interval_ns
-    switch_interval_ns = <int64_t>(_sys.getswitchinterval() * 1e9)
+    sp_gauge_set(&switch_interval_ns, <int64_t>(_sys.getswitchinterval() * 1e9))
     memset(&seat, 0, sizeof(seat))
     sp_lane_sit(lane, &seat)
     while True:
@@ -66,7 +65,7 @@ def run_callables(CallQueue queue not None):
         future = None  # not while waiting for the next
         if not function_was_python and not SP_IS_PARALLEL:
             # No bytecode has looked whether another thread wants the GIL.
-            if now_ns() - since_ns > switch_interval_ns:
+            if now_ns() - since_ns > sp_gauge_read(&switch_interval_ns):
                 with nogil:
                     finish(ended)
                 ended = NULL
@@ -96,7 +95,7 @@ cdef sp_cell *run_unfinished(FutureBase future) noexcept:
     if not sp_cell_claim(cell):
         sp_task_unref(&cell.task)
         return NULL
-    cdef bint is_noted = is_debugging
+    cdef bint is_noted = sp_gauge_read(&is_debugging)
     try:
         if is_noted:
             note_begin(future)

@@ -69,9 +69,9 @@ cdef int publish(FutureBase future) except -1:
     if condition is not None:
         with condition:
             # cancel() and the drainer may both have come here.
-            if future.state >= CANCELLED:
-                return 0
             with cython.critical_section(future):
+                if future.state >= CANCELLED:
+                    return 0
                 future.state = future.outcome
             for waiter in future.observers.waiters:
                 tell(waiter, future)

@@ -56,7 +56,7 @@ def shut_down_pools(timeout):
     cdef Pool pool
     for home in list(homes):
         is_over &= await_group((<Home>home).home, left_until(deadline_ns, left_ns))
-    for grave in list(graveyard):
+    for grave in all_graves():
         is_over &= await_group((<Grave>grave).home, left_until(deadline_ns, left_ns))
     for pool in all_pools():
         is_over &= pool.shut_down(left_until(deadline_ns, left_ns))
@@ -69,9 +69,10 @@ cdef int64_t left_until(int64_t deadline_ns, int64_t left_ns):
 
 cdef set all_pools():
     pools = {(<Home>home).pool for home in list(homes)}
-    pools.update([(<Grave>grave).pool for grave in graveyard])
-    if process_pool is not None:
-        pools.add(process_pool)
+    pools.update([(<Grave>grave).pool for grave in all_graves()])
+    with pool_lock:
+        if process_pool is not None:
+            pools.add(process_pool)
     return pools
 
 
@@ -79,7 +80,7 @@ def stop_tasks():
     """Cancel all that is queued, and ask all kernels that run to stop."""
     for home in list(homes):
         stop_home((<Home>home).home)
-    for grave in list(graveyard):
+    for grave in all_graves():
         stop_home((<Grave>grave).home)
 
 
@@ -101,7 +102,7 @@ def abandon_pools():
     cdef uint32_t unfinished = 0
     for home in list(homes):
         unfinished += sp_group_unfinished(&(<Home>home).home.group)
-    for grave in list(graveyard):
+    for grave in all_graves():
         unfinished += sp_group_unfinished(&(<Grave>grave).home.group)
     for pool in all_pools():
         if not pool.shut_down(0):
@@ -111,6 +112,14 @@ def abandon_pools():
 
 def count_spinning_cpus():
     """Decide whether waiters may spin: with one CPU, what they wait for needs it."""
-    global may_spin
-    may_spin = sp_usable_cpus() > 1
-    return may_spin
+    cdef bint may = sp_usable_cpus() > 1
+    sp_gauge_set(&may_spin, may)
+    return may
+
+
+cdef int set_gauges() except -1:
+    """When the module is loaded."""
+    sp_gauge_set(&spin_ns, SPIN_NS)
+    sp_gauge_set(&switch_interval_ns, 5000000)
+    sp_gauge_set(&alarm_ns, SP_BELL_NO_ALARM)
+    return 0

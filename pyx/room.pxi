@@ -58,9 +58,9 @@ cdef int let_in(
     if is_native(cell):
         executor.queue_cell(future, cell, admission, False)
     else:
-        if home.lane.broken is not None:
+        if sp_latch_is_set(&home.lane.has_failed):
             leave(home, SP_PYTHON_LANE, 1)
-            raise BrokenThreadPool(home.lane.broken)
+            raise BrokenThreadPool(home.lane.reason)
         executor.queue_callable(future, cell, admission, False)
         if executor._initializer is not None:
             executor._lane.fail_if_broken()
@@ -151,7 +151,7 @@ cdef class Room(Reply):
         cdef ExecutorBase executor
         for reply, (of, _) in list(self.line.items()):
             executor = <ExecutorBase>of
-            if executor.home.shutdown_reason is not None:
+            if sp_latch_is_set(&executor.home.closed):
                 self.take_out(<AsyncFuture>reply)
                 (<AsyncFuture>reply).refuse(RuntimeError(executor.home.shutdown_reason))
             elif sp_canceller_is_cancelled(executor.home.home.canceller):

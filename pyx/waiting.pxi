@@ -15,25 +15,24 @@ cdef int64_t ns_of(object timeout) except? -2:
     return <int64_t>(seconds * 1e9)
 
 
-cdef bint may_spin = True  # False with one CPU: what we wait for needs it
+cdef sp_gauge may_spin  # 0 with one CPU: what we wait for needs it
 
 # How long a waiter looks at the task before it gives the GIL away: long enough for a
 # worker that is awake; and when getting the GIL back was dear, because another thread
 # runs Python code, a tenth of that, which is what waiting in vain may cost.
 cdef int64_t SPIN_NS = 20000
 cdef int64_t MOST_SPIN_NS = 500000
-cdef int64_t spin_ns = SPIN_NS
+cdef sp_gauge spin_ns  # of whichever thread has waited last
 
 
 cdef bint spin(sp_cell *cell, Home home):
     """Look at the task for a while, with the GIL in hand. True when it has ended."""
-    return sp_cell_spin(cell, home.pool.pool, spin_ns)
+    return sp_cell_spin(cell, home.pool.pool, sp_gauge_read(&spin_ns))
 
 
 cdef void learn_from_wait(int64_t price_ns) noexcept:
     """Getting the GIL back has taken this long."""
-    global spin_ns
-    spin_ns = min(max(price_ns // 10, SPIN_NS), MOST_SPIN_NS)
+    sp_gauge_set(&spin_ns, min(max(price_ns // 10, SPIN_NS), MOST_SPIN_NS))
 
 
 cdef int await_end(FutureBase future, object timeout) except -1:
@@ -48,9 +47,9 @@ cdef int await_end(FutureBase future, object timeout) except -1:
             if not is_native(cell):
                 if left_ns != 0:
                     run_if_on_lane(future, cell)
-            elif may_spin and left_ns != 0:
+            elif sp_gauge_read(&may_spin) and left_ns != 0:
                 spin(cell, future.home)
-        if is_debugging and left_ns < 0:
+        if sp_gauge_read(&is_debugging) and left_ns < 0:
             is_noted = note_wait((future,), True)
         if wait_cells(&cell, 1, left_ns, future.home) == SP_ETIMEDOUT:
             raise _TimeoutError()
@@ -194,9 +193,9 @@ def wait_all(set futures, timeout):
         if n:
             future = <FutureBase>cells[n - 1].future
             run_those_on_lane(cells, n, left_ns)
-            if may_spin and left_ns != 0 and is_native(cells[n - 1]):
+            if sp_gauge_read(&may_spin) and left_ns != 0 and is_native(cells[n - 1]):
                 spin(cells[n - 1], future.home)
-            if is_debugging and left_ns < 0:
+            if sp_gauge_read(&is_debugging) and left_ns < 0:
                 is_noted = note_wait(futures, True)
             status = wait_cells(cells, n, left_ns, future.home)
             for i in range(n):  # their futures are alive, so they know them
@@ -303,7 +302,7 @@ cdef class Completions:
             if not self.run_one_on_lane():
                 is_noted = False
                 PyErr_CheckSignals()
-                if is_debugging and left_ns < 0:
+                if sp_gauge_read(&is_debugging) and left_ns < 0:
                     is_noted = note_wait(self.armed, False)
                 with nogil:
                     status = sp_completion_wait(self.queue, left_ns)

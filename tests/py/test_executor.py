@@ -18,6 +18,33 @@ import stealpool
 # ---------------------------------------------------------------------------- making
 
 
+def test_executors_made_at_once_borrow_one_pool(run_python):
+    run_python(
+        """
+        import ctypes, threading
+        import stealpool
+
+        cos = stealpool.kernel(ctypes.CDLL("libm.so.6").cos)
+        barrier = threading.Barrier(8)
+        executors = []
+
+        def make():
+            barrier.wait()
+            executors.append(stealpool.Executor())
+
+        threads = [threading.Thread(target=make) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        futures = [executors[0].submit(cos, 0.0) for _ in range(100)]
+        assert [future.result(60) for future in futures] == [1.0] * 100
+        # Of the pool, not of the executor.
+        assert [each.stats()["injected"] for each in executors] == [100] * 8
+        """
+    )
+
+
 @pytest.mark.parametrize("name", ["max_workers", "native_workers"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_numbers_of_workers_below_one_are_refused(name, value):
