@@ -80,6 +80,19 @@ def test_function_of_libm_is_known(run):
     assert run(kernel(ctypes.CDLL("libm.so.6").pow), 2.0, 10.0) == 1024.0
 
 
+def test_function_of_libm_is_known_where_the_program_has_its_own_address_for_it(
+    compile_c, monkeypatch, run
+):
+    # As in a python3 that is not position-independent.
+    program = compile_c("double pow(double x, double y) { return x - y; }")
+    real = ctypes.CDLL
+    monkeypatch.setattr(
+        ctypes, "CDLL", lambda name: program if name is None else real(name)
+    )
+    assert run(kernel(real("libm.so.6").pow), 2.0, 10.0) == 1024.0
+    assert run(kernel(program.pow), 2.0, 10.0) == -8.0
+
+
 def test_function_of_the_same_name_as_one_of_libm_is_not_taken_for_it(compile_c):
     library = compile_c("int tgamma(int x) { return x; }")
     with pytest.raises(

@@ -80,14 +80,29 @@ def found(
 
 def _signature_of_libm(name: str, address: int) -> Signature:
     for names, n_arguments in _LIBM.items():
-        if name in names.split():
-            known = getattr(ctypes.CDLL(None), name, None)
-            if known and ctypes.cast(known, ctypes.c_void_p).value == address:
-                return Signature("float64", (Parameter("float64"),) * n_arguments)
+        if name in names.split() and address in _addresses_in_libm(name):
+            return Signature("float64", (Parameter("float64"),) * n_arguments)
     raise TypeError(
         f"ctypes function {name!r} does not say what it takes: set {name}.argtypes and "
         f"{name}.restype, or pass signature='double (double)' or the like"
     )
+
+
+def _addresses_in_libm(name: str) -> set[int | None]:
+    """Where the C library's function of that name is.
+
+    The process may know it by another address than its library does: a program that
+    is not position-independent, such as Debian's python3, has entries of its own for
+    the functions that it uses.
+    """
+    addresses = set()
+    for library in (None, "libm.so.6"):
+        try:
+            function = getattr(ctypes.CDLL(library), name)
+        except (OSError, AttributeError):  # another C library
+            continue
+        addresses.add(ctypes.cast(function, ctypes.c_void_p).value)
+    return addresses
 
 
 def _ctypes_result(restype: Any, name: str) -> str:
