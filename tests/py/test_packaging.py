@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 OTHER_PROJECT = """
-# cython: language_level=3
+# cython: language_level=3, freethreading_compatible=True
 cimport stealpool
 
 

@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: freethreading_compatible=True
 """All that Cython code can give to the pool, and take from it."""
 cimport stealpool
 from libc.math cimport sqrt

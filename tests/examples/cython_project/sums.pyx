@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: freethreading_compatible=True
 """Sums of numbers, over the native pool of an executor."""
 cimport stealpool
 from libc.math cimport isfinite, sqrt
