@@ -15,20 +15,21 @@ void sp__deque_init(struct sp__deque *deque, int64_t start)
     deque->top_seen = start;
 }
 
-bool sp__deque_push(struct sp__deque *deque, sp_task *task)
+bool sp__deque_push_all(struct sp__deque *deque, sp_task *const *tasks, uint32_t n)
 {
     int64_t bottom = load_relaxed(&deque->bottom);
-    if (bottom - deque->top_seen >= SP_DEQUE_CAPACITY) {
-        /* acquire (D3): the slot to be reused was read by its thief. */
+    if (bottom + n - deque->top_seen > SP_DEQUE_CAPACITY) {
+        /* acquire (D3): the slots to be reused were read by their thieves. */
         deque->top_seen = load_acquire(&deque->top);
-        if (bottom - deque->top_seen >= SP_DEQUE_CAPACITY)
+        if (bottom + n - deque->top_seen > SP_DEQUE_CAPACITY)
             return false;
     }
-    store_relaxed(&deque->slots[bottom & SLOT_MASK], task);
-    /* release (D4): the slot, to the thief who sees the new bottom. seq-cst
+    for (uint32_t i = 0; i < n; i++)
+        store_relaxed(&deque->slots[(bottom + i) & SLOT_MASK], tasks[n - 1 - i]);
+    /* release (D4): the slots, to the thief who sees the new bottom. seq-cst
      * (S2): the load of `sleepers` that follows in sp__idle_notify() must not
      * come first. */
-    store_seq_cst(&deque->bottom, bottom + 1);
+    store_seq_cst(&deque->bottom, bottom + n);
     return true;
 }
 

@@ -53,8 +53,15 @@ enum sp__steal_result {
  * (a test starts them high). */
 void sp__deque_init(struct sp__deque *deque, int64_t start);
 
+/** Owner: add `n` tasks at the bottom, the last of them first, so that pop gives
+ * tasks[0]. False when they do not fit, and nothing happened. */
+bool sp__deque_push_all(struct sp__deque *deque, sp_task *const *tasks, uint32_t n);
+
 /** Owner: add a task at the bottom. False when full, and nothing happened. */
-bool sp__deque_push(struct sp__deque *deque, sp_task *task);
+static inline bool sp__deque_push(struct sp__deque *deque, sp_task *task)
+{
+    return sp__deque_push_all(deque, &task, 1);
+}
 
 /** Owner: take the task at the bottom; NULL when there is none. */
 sp_task *sp__deque_pop(struct sp__deque *deque);

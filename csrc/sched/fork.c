@@ -1,5 +1,6 @@
 #include "sched/fork.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "base/lock.h"
@@ -51,6 +52,15 @@ static void cancel_queued(sp_pool *pool)
     store_relaxed(&pool->injector.is_urgent, 0u);
 }
 
+/* All but the frames, which are large, and which sp__frames_init() prepares anew. */
+static void clear(struct sp__worker *worker)
+{
+    size_t begin = offsetof(struct sp__worker, frames);
+    size_t end = begin + sizeof worker->frames;
+    memset(worker, 0, begin);
+    memset((char *)worker + end, 0, sizeof *worker - end);
+}
+
 static void empty(sp_pool *pool)
 {
     cancel_queued(pool);
@@ -62,7 +72,7 @@ static void empty(sp_pool *pool)
     pool->staff.blocked = 0;
     for (uint32_t i = 0; i < load_relaxed(&pool->staff.places); i++) {
         struct sp__worker *worker = &pool->workers[i];
-        memset(worker, 0, sizeof *worker);
+        clear(worker);
         sp__worker_init(worker, pool, i, pool->staff.keepalive_ns);
     }
     store_relaxed(&pool->staff.due, load_relaxed(&pool->staff.wanted));

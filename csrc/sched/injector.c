@@ -7,6 +7,17 @@ static sp_task *task_of(uintptr_t inbox)
     return (sp_task *)(inbox & ~CLOSED);
 }
 
+#define STEPS_AHEAD 8
+
+/* A walk over a list would wait for one line after the other, each on another CPU. But the
+ * tasks of one submitter lie in memory in even steps for long stretches (slab.h): so ask
+ * for what lies some steps ahead. A wrong guess costs a line too many. */
+static void prefetch_ahead(const sp_task *task, const sp_task *next)
+{
+    intptr_t step = (intptr_t)next - (intptr_t)task;
+    sp_prefetch((const void *)((uintptr_t)task + (uintptr_t)(STEPS_AHEAD * step)));
+}
+
 /* After the push of a high task. Coherence keeps this hint: it is cleared before the
  * inbox is emptied. If our push came after that, so does this store; if not, whoever
  * emptied the inbox has our task, and sets the hint again if he leaves it in the
@@ -78,6 +89,7 @@ static uint32_t sort_into_lanes(struct sp__injector *injector, sp_task *newest)
     while (newest) {
         sp_task *task = newest;
         newest = task->next;
+        prefetch_ahead(task, newest);
         if (sp_likely(task->priority == SP_PRIORITY_NORMAL)) {
             put_in_front(&normal, task);
             n_normal++;
@@ -125,8 +137,9 @@ static uint32_t take_from_lane(struct sp__injector *injector, int i, sp_task **t
     struct sp__lane *lane = &injector->lanes[i];
     uint32_t n = 0;
     while (n < max && lane->oldest) {
-        tasks[n++] = lane->oldest;
-        lane->oldest = lane->oldest->next;
+        sp_task *task = tasks[n++] = lane->oldest;
+        lane->oldest = task->next;
+        prefetch_ahead(task, task->next);
     }
     if (1u << i == SP__LANE_NORMAL)
         store_relaxed(&injector->n_normal, load_relaxed(&injector->n_normal) - n);

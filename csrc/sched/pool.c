@@ -22,6 +22,7 @@
 #include "base/os.h"
 #include "sched/fork.h"
 #include "sched/group.h"
+#include "sched/spawn.h"
 #include "sched/task.h"
 
 /* In `awake`: the lower half counts the workers that are not asleep, the upper
@@ -122,13 +123,20 @@ static bool push_from_worker(struct sp__worker *worker, sp_task *const *tasks, s
     return true;
 }
 
+static bool inject(sp_pool *pool, const struct sp__batch *batch, uint32_t cpu)
+{
+    if (!sp__injector_push(&pool->injector, batch))
+        return false;
+    store_relaxed(&pool->submit_cpu, cpu);
+    return true;
+}
+
 static bool push_batch(sp_pool *pool, const struct sp__batch *batch, size_t n)
 {
     sp__fork_check(pool);
-    if (!sp__injector_push(&pool->injector, batch))
+    if (!inject(pool, batch, sp__os_current_cpu()))
         return false;
     fetch_add_relaxed(&pool->submitted, n);
-    store_relaxed(&pool->submit_cpu, sp__os_current_cpu());
     return true;
 }
 
@@ -180,13 +188,16 @@ bool sp__pool_push_batch(sp_pool *pool, const struct sp__batch *batch, size_t n)
     return accepted;
 }
 
-bool sp__pool_push(sp_pool *pool, struct sp__worker *worker, sp_task *task)
+bool sp__pool_inject_one(sp_pool *pool, sp_task *task, uint32_t cpu)
 {
-    bool accepted =
-        worker ? push_from_worker(worker, &task, 1) : push_from_outside(pool, &task, 1);
-    if (accepted)
-        sp__idle_notify(&pool->idle);
-    return accepted;
+    struct sp__batch batch = {.newest = NULL};
+    sp__batch_add(&batch, task);
+    return inject(pool, &batch, cpu);
+}
+
+bool sp__pool_push_own(struct sp__worker *worker, sp_task *task)
+{
+    return push_from_worker(worker, &task, 1);
 }
 
 sp_status sp_submit(sp_pool *pool, sp_task *task)
@@ -244,6 +255,7 @@ void sp__pool_throw_away_queued(sp_pool *pool)
             if (result == SP__STEAL_TAKEN)
                 sp__task_throw_away(task);
     }
+    sp__detached_settle();
 }
 
 void sp_pool_close(sp_pool *pool, sp_shutdown_mode mode)
@@ -309,6 +321,8 @@ void sp_pool_get_stats(const sp_pool *pool, sp_pool_stats *ret_stats)
 {
     sp_pool_stats stats = {.submitted = load_relaxed(&pool->submitted),
                            .woken = load_relaxed(&pool->idle.woken)};
+    for (uint32_t i = 0; i < SP__POOL_SLABS; i++)
+        stats.submitted += load_relaxed(&pool->slabs[i].spawned);
     uint32_t n = sp__pool_places(pool);
     for (uint32_t i = 0; i < n; i++) {
         const struct sp__worker *worker = &pool->workers[i];

@@ -35,7 +35,7 @@ struct sp_pool {
 
     /* Written at each submit, while workers read what is above at each task. */
     SP_CACHE_ALIGNED _Atomic(uint64_t)
-        submitted;                    /* from outside; workers count their own */
+        submitted;                    /* from outside; not by workers, nor in slabs */
     _Atomic(uint32_t) submit_cpu;     /* where the last submit from outside was made */
     _Atomic(uint32_t) short_loops_ns; /* what they amount to: see parallel_for.c */
     _Atomic(int64_t) short_loop_at;   /* when the last one was that woke nobody */
@@ -61,9 +61,13 @@ bool sp__pool_is_elsewhere(const sp_pool *pool);
 /** Cancel what lies in the queues, from any thread. */
 void sp__pool_throw_away_queued(sp_pool *pool);
 
-/** Queue a task whose references are counted, and wake somebody; `worker` is the
- * calling one, if it is of this pool. False when closed. */
-bool sp__pool_push(sp_pool *pool, struct sp__worker *worker, sp_task *task);
+/** Queue a task of normal priority whose references are counted, in a thread from outside
+ * that runs on `cpu`, after sp__fork_check(). The caller counts it and notifies. False
+ * when closed. */
+bool sp__pool_inject_one(sp_pool *pool, sp_task *task, uint32_t cpu);
+
+/** The same in a worker, whose deque it goes to, and who counts it. */
+bool sp__pool_push_own(struct sp__worker *worker, sp_task *task);
 
 /** Queue a batch of `n` tasks, whose references and groups are counted, from any thread,
  * and wake somebody. False when closed, and nothing happened. */

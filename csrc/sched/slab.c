@@ -4,84 +4,94 @@
 
 #include "base/memory.h"
 
-/* Cells got from the system at a time: 16 KiB. */
-#define CHUNK_CELLS 127
+#define CELLS_AHEAD 10
 
-/* Cells returned at a time. */
-#define CHAIN_CELLS 32
+_Static_assert(sizeof(struct sp__block) == 4096, "as slab.h says");
 
-struct sp__chunk {
-    struct sp__chunk *next;
-    SP_CACHE_ALIGNED struct sp__cell cells[CHUNK_CELLS];
-};
-
-static struct sp__cell *cell_of(sp_task *task)
+static struct sp__block *make_block(struct sp__slab *slab)
 {
-    return sp_container_of(task, struct sp__cell, task);
+    struct sp__block *block = sp__alloc(sizeof *block);
+    if (!block)
+        return NULL;
+    block->slab = slab;
+    block->made_before = slab->newest;
+    slab->newest = block;
+    for (int i = 0; i < SP__BLOCK_CELLS; i++)
+        sp__cell_set_home(&block->cells[i], block);
+    return block;
 }
 
-static bool grow(struct sp__slab *slab)
+static bool begin_block(struct sp__slab *slab)
 {
-    struct sp__chunk *chunk = sp__alloc(sizeof *chunk);
-    if (!chunk)
+    struct sp__block *block = slab->free;
+    if (!block && load_relaxed(&slab->returned))
+        /* acquire (M1): whoever freed its cells is done with them. */
+        block = exchange_acquire(&slab->returned, NULL);
+    if (!block)
+        block = make_block(slab);
+    if (!block)
         return false;
-    chunk->next = slab->chunks;
-    slab->chunks = chunk;
-    for (int i = CHUNK_CELLS - 1; i >= 0; i--) {
-        sp__cell_set_home(&chunk->cells[i], slab);
-        sp__slab_free_own(slab, &chunk->cells[i]);
-    }
+    slab->free = block->next;
+    /* relaxed: who frees one of its cells comes later. */
+    store_relaxed(&block->back, 0u);
+    slab->block = block;
+    slab->left = SP__BLOCK_CELLS;
     return true;
+}
+
+/* Whoever ran its last task has the cell's line. Ask for it some cells ahead. */
+static void prefetch(const struct sp__slab *slab, uint32_t cell)
+{
+    if (cell < SP__BLOCK_CELLS)
+        sp_prefetch(&slab->block->cells[cell]);
+    else if (slab->free)
+        sp_prefetch(&slab->free->cells[cell - SP__BLOCK_CELLS]);
 }
 
 struct sp__cell *sp__slab_alloc(struct sp__slab *slab)
 {
-    if (!slab->free) {
-        sp_task *returned = NULL;
-        if (load_relaxed(&slab->returned))
-            /* acquire (M1): whoever freed them is done with them. */
-            returned = exchange_acquire(&slab->returned, NULL);
-        if (returned)
-            slab->free = cell_of(returned);
-        else if (!grow(slab))
-            return NULL;
-    }
-    struct sp__cell *cell = slab->free;
-    slab->free = cell->task.next ? cell_of(cell->task.next) : NULL;
-    return cell;
+    if (sp_unlikely(slab->left == 0) && !begin_block(slab))
+        return NULL;
+    uint32_t cell = SP__BLOCK_CELLS - slab->left--;
+    prefetch(slab, cell + CELLS_AHEAD);
+    return &slab->block->cells[cell];
 }
 
-void sp__slab_free_own(struct sp__slab *slab, struct sp__cell *cell)
+static void tell(struct sp__tally *tally)
 {
-    cell->task.next = slab->free ? &slab->free->task : NULL;
-    slab->free = cell;
-}
-
-void sp__chain_add(struct sp__chain *chain, struct sp__cell *cell)
-{
-    if (chain->n > 0 && chain->home != sp__cell_home(cell))
-        sp__chain_return(chain);
-    cell->task.next = chain->first;
-    chain->first = &cell->task;
-    if (chain->n == 0) {
-        chain->home = sp__cell_home(cell);
-        chain->last = &cell->task;
-    }
-    if (++chain->n == CHAIN_CELLS)
-        sp__chain_return(chain);
-}
-
-void sp__chain_return(struct sp__chain *chain)
-{
-    if (chain->n == 0)
+    struct sp__block *block = tally->block;
+    uint32_t n = tally->n;
+    if (n == 0)
         return;
-    struct sp__slab *home = chain->home;
-    sp_task *newest = load_relaxed(&home->returned);
+    *tally = (struct sp__tally){0};
+    /* acq_rel (M3): our use of these cells, and that of all who told before, to whoever
+     * tells of the last one. */
+    if (fetch_add_acq_rel(&block->back, n) + n < SP__BLOCK_CELLS)
+        return;
+    struct sp__slab *slab = block->slab;
+    struct sp__block *newest = load_relaxed(&slab->returned);
     do
-        chain->last->next = newest;
-    /* release (M1): our use of the cells. Later pushes are RMWs and continue it. */
-    while (!cas_weak_release(&home->returned, &newest, chain->first));
-    *chain = (struct sp__chain){0};
+        block->next = newest;
+    /* release (M1): all use of the block. Later pushes are RMWs and continue it. */
+    while (!cas_weak_release(&slab->returned, &newest, block));
+}
+
+void sp__cell_free(struct sp__freed *freed, const struct sp__cell *cell)
+{
+    struct sp__block *block = sp__cell_home(cell);
+    struct sp__tally *tally =
+        &freed->tallies[(uintptr_t)block / sizeof *block % SP__FREED_BLOCKS];
+    if (sp_unlikely(tally->block != block)) {
+        tell(tally);
+        tally->block = block;
+    }
+    tally->n++;
+}
+
+void sp__freed_tell(struct sp__freed *freed)
+{
+    for (int i = 0; i < SP__FREED_BLOCKS; i++)
+        tell(&freed->tallies[i]);
 }
 
 bool sp__slab_try_lock(struct sp__slab *slab)
@@ -98,9 +108,9 @@ void sp__slab_unlock(struct sp__slab *slab)
 
 void sp__slab_destroy(struct sp__slab *slab)
 {
-    while (slab->chunks) {
-        struct sp__chunk *chunk = slab->chunks;
-        slab->chunks = chunk->next;
-        sp__free(chunk);
+    while (slab->newest) {
+        struct sp__block *block = slab->newest;
+        slab->newest = block->made_before;
+        sp__free(block);
     }
 }

@@ -1,17 +1,19 @@
 /*
  * slab.h - cells for detached tasks, which nobody but the pool holds.
  *
- * A slab gives out cells of one size. Each worker has one, used by it alone; threads
- * from outside share some, each under a lock that nobody waits for: who finds it taken
- * takes another slab. A cell that is freed by its slab's user goes to a plain list; any
- * other thread collects what it frees in a chain, and pushes a chain at a time to
- * `returned` (M1), which the user empties when it has no cells left. Memory is given
- * back when the pool is freed, for then no task is left.
+ * A slab gives out cells of one size, block by block, in the order in which they lie in
+ * memory. A block is given out again when all of its cells have come back: so a cell is
+ * not read before it is written, and whoever walks over tasks of one submitter walks
+ * through memory in even steps. Each worker has a slab, used by it alone; threads from
+ * outside share some, each under a lock that nobody waits for: who finds it taken takes
+ * another slab. Who frees cells counts those of a block together, and tells the block
+ * now and then (M3); who tells of the last one pushes the block to `returned` (M1), which
+ * the user empties when it needs a block. Memory is given back when the pool is freed, for
+ * then no task is left.
  *
- *            alloc  free_own  free_chain      - may run at the same time
- * alloc        X       X          -           X caller excludes (owner, or the lock)
- * free_own     X       X          -
- * free_chain   -       -          -
+ *            alloc  tell      - may run at the same time
+ * alloc        X     -        X caller excludes (owner, or the lock)
+ * tell         -     -
  */
 #ifndef SP_SCHED_SLAB_H
 #define SP_SCHED_SLAB_H
@@ -23,25 +25,34 @@
 #include "base/compiler.h"
 #include "stealpool.h"
 
-struct sp__slab;
-
 /*
  * Two cache lines, of which a task with a short argument needs one: the argument begins
  * where another task has its tickets. `task.run` is what sp_spawn() was given, and the
- * place of `release` is used for the home slab; see sp__cell_home().
+ * place of `release` is used for the block; see sp__cell_home().
  */
 struct sp__cell {
-    sp_task task; /* `next` links free cells */
+    sp_task task;
     unsigned char more[128 - sizeof(sp_task)];
 };
 
-/** Where the cell came from; NULL: too large for a slab, from sp__alloc(). */
-static inline struct sp__slab *sp__cell_home(const struct sp__cell *cell)
+/* With its head, a block takes 4 KiB: so much may one task keep that runs for long. */
+#define SP__BLOCK_CELLS 31
+
+struct sp__block {
+    struct sp__block *next; /* of those that are free */
+    struct sp__block *made_before;
+    struct sp__slab *slab;
+    _Atomic(uint32_t) back; /* cells that were freed since it was given out (M3) */
+    SP_CACHE_ALIGNED struct sp__cell cells[SP__BLOCK_CELLS];
+};
+
+/** Where the cell lies; NULL: too large for a slab, from sp__alloc(). */
+static inline struct sp__block *sp__cell_home(const struct sp__cell *cell)
 {
-    return (struct sp__slab *)(uintptr_t)cell->task.release;
+    return (struct sp__block *)(uintptr_t)cell->task.release;
 }
 
-static inline void sp__cell_set_home(struct sp__cell *cell, struct sp__slab *home)
+static inline void sp__cell_set_home(struct sp__cell *cell, struct sp__block *home)
 {
     cell->task.release = (sp_release_fn)(uintptr_t)home;
 }
@@ -53,30 +64,34 @@ static inline void *sp__cell_arg(struct sp__cell *cell)
 }
 
 struct sp__slab {
-    SP_CACHE_ALIGNED struct sp__cell *free;
-    struct sp__chunk *chunks;
-    _Atomic(uint32_t) lock; /* from outside: who has it uses the slab (M2) */
-    SP_CACHE_ALIGNED _Atomic(sp_task *) returned; /* by others (M1) */
+    SP_CACHE_ALIGNED struct sp__block *block; /* cells come from here */
+    uint32_t left;                            /* in it */
+    struct sp__block *free;                   /* blocks */
+    struct sp__block *newest;                 /* of all */
+    _Atomic(uint32_t) lock;    /* from outside: who has it uses the slab (M2) */
+    _Atomic(uint64_t) spawned; /* by those who had it; for sp_pool_get_stats() */
+    SP_CACHE_ALIGNED _Atomic(struct sp__block *) returned; /* by whoever (M1) */
 };
 
-/* Cells of one slab, freed by one other thread. */
-struct sp__chain {
-    struct sp__slab *home;
-    sp_task *first, *last;
-    uint32_t n;
+/* Cells that one thread has freed, of some blocks, which do not know yet. Several, for
+ * tasks of several submitters come mixed. */
+#define SP__FREED_BLOCKS 4
+
+struct sp__freed {
+    struct sp__tally {
+        struct sp__block *block;
+        uint32_t n;
+    } tallies[SP__FREED_BLOCKS];
 };
 
 /** A cell of unspecified content; NULL when there is no memory. User only. */
 struct sp__cell *sp__slab_alloc(struct sp__slab *slab);
 
-/** Free a cell of this slab. User only. */
-void sp__slab_free_own(struct sp__slab *slab, struct sp__cell *cell);
+/** Free a cell of any slab: count it, and maybe tell its block, or another one. */
+void sp__cell_free(struct sp__freed *freed, const struct sp__cell *cell);
 
-/** Free a cell of another slab: collect it, maybe return the chain. */
-void sp__chain_add(struct sp__chain *chain, struct sp__cell *cell);
-
-/** Return what was collected. The chain is empty then. */
-void sp__chain_return(struct sp__chain *chain);
+/** Tell all blocks. Nothing is kept back then. */
+void sp__freed_tell(struct sp__freed *freed);
 
 /** Take the slab, unless somebody has it. */
 bool sp__slab_try_lock(struct sp__slab *slab);

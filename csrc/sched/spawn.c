@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "base/os.h"
+#include "sched/fork.h"
 #include "sched/group.h"
 #include "sched/pool.h"
 #include "sched/task.h"
@@ -25,30 +26,26 @@ static struct sp__cell *cell_of(sp_task *task)
     return sp_container_of(task, struct sp__cell, task);
 }
 
-/* A cell from one of the slabs for outside threads, the nearest one first. */
-static struct sp__cell *alloc_outside(sp_pool *pool)
+/* One of the slabs for outside threads, the nearest one first, under its lock. NULL: all
+ * are in use, by threads that lost their CPU. */
+static struct sp__slab *lock_slab(sp_pool *pool, uint32_t cpu)
 {
-    uint32_t first = sp__os_current_cpu();
     for (uint32_t i = 0; i < SP__POOL_SLABS; i++) {
-        struct sp__slab *slab = &pool->slabs[(first + i) % SP__POOL_SLABS];
-        if (!sp__slab_try_lock(slab))
-            continue;
-        struct sp__cell *cell = sp__slab_alloc(slab);
-        sp__slab_unlock(slab);
-        return cell;
+        struct sp__slab *slab = &pool->slabs[(cpu + i) % SP__POOL_SLABS];
+        if (sp__slab_try_lock(slab))
+            return slab;
     }
     return NULL;
 }
 
-static struct sp__cell *alloc_cell(sp_pool *pool, struct sp__worker *worker,
-                                   size_t size)
+/* The slab may be NULL. */
+static struct sp__cell *alloc_cell(struct sp__slab *slab, size_t size)
 {
     struct sp__cell *cell = NULL;
-    if (sp_likely(size <= SP_SPAWN_BYTES))
-        cell = worker ? sp__slab_alloc(&worker->slab) : alloc_outside(pool);
+    if (sp_likely(slab && size <= SP_SPAWN_BYTES))
+        cell = sp__slab_alloc(slab);
     if (sp_likely(cell != NULL))
         return cell;
-    /* Too large; or all slabs are in use by threads that lost their CPU. */
     cell = size <= SIZE_MAX - sizeof *cell ? sp__alloc(sizeof *cell + size) : NULL;
     if (cell)
         sp__cell_set_home(cell, NULL);
@@ -59,17 +56,14 @@ static void free_cell(sp_task *task)
 {
     struct sp__cell *cell = cell_of(task);
     struct sp__worker *worker = sp__worker_current();
-    struct sp__slab *home = sp__cell_home(cell);
-    if (!home) {
+    if (!sp__cell_home(cell)) {
         sp__free(cell);
-    } else if (worker && home == &worker->slab) {
-        sp__slab_free_own(home, cell);
     } else if (worker) {
-        sp__chain_add(&worker->freed, cell);
+        sp__cell_free(&worker->freed, cell);
     } else {
-        struct sp__chain one = {0};
-        sp__chain_add(&one, cell);
-        sp__chain_return(&one);
+        struct sp__freed one = {0};
+        sp__cell_free(&one, cell);
+        sp__freed_tell(&one);
     }
 }
 
@@ -105,6 +99,15 @@ void sp__detached_tell(struct sp__worker *worker, const sp_group *next)
     sp__group_leave(group, n);
 }
 
+void sp__detached_settle(void)
+{
+    struct sp__worker *worker = sp__worker_current();
+    if (!worker)
+        return;
+    sp__detached_tell(worker, NULL);
+    sp__freed_tell(&worker->freed);
+}
+
 void sp__detached_end(sp_task *task)
 {
     /* The group's owner may be woken, and free what surrounds the group: but not
@@ -114,15 +117,12 @@ void sp__detached_end(sp_task *task)
     free_cell(task);
 }
 
-sp_status sp_spawn(sp_pool *pool, sp_group *group, sp_spawn_fn run, const void *arg,
-                   size_t size)
+static sp_task *prepare(struct sp__slab *slab, sp_group *group, sp_spawn_fn run,
+                        const void *arg, size_t size)
 {
-    struct sp__worker *worker = sp__worker_current();
-    if (worker && worker->pool != pool)
-        worker = NULL;
-    struct sp__cell *cell = alloc_cell(pool, worker, size);
+    struct sp__cell *cell = alloc_cell(slab, size);
     if (!cell)
-        return SP_ENOMEM;
+        return NULL;
     sp_task *task = &cell->task;
     task->run = (sp_task_fn)run;
     task->group = group;
@@ -133,10 +133,49 @@ sp_status sp_spawn(sp_pool *pool, sp_group *group, sp_spawn_fn run, const void *
         memcpy(sp__cell_arg(cell), arg, size);
     if (group)
         sp__group_enter(group, 1);
-    if (sp_likely(sp__pool_push(pool, worker, task)))
+    return task;
+}
+
+/* From outside. The task is queued under the slab's lock, for then what it is counted by
+ * has one writer. */
+static bool inject(sp_pool *pool, struct sp__slab *slab, sp_task *task, uint32_t cpu)
+{
+    if (!sp__pool_inject_one(pool, task, cpu))
+        return false;
+    if (sp_likely(slab != NULL))
+        store_relaxed(&slab->spawned, load_relaxed(&slab->spawned) + 1);
+    else
+        fetch_add_relaxed(&pool->submitted, (uint64_t)1);
+    return true;
+}
+
+sp_status sp_spawn(sp_pool *pool, sp_group *group, sp_spawn_fn run, const void *arg,
+                   size_t size)
+{
+    struct sp__worker *worker = sp__worker_current();
+    sp_task *task;
+    bool accepted;
+    if (worker && worker->pool == pool) {
+        task = prepare(&worker->slab, group, run, arg, size);
+        accepted = task && sp__pool_push_own(worker, task);
+    } else {
+        sp__fork_check(pool);
+        uint32_t cpu = sp__os_current_cpu();
+        struct sp__slab *slab = lock_slab(pool, cpu);
+        task = prepare(slab, group, run, arg, size);
+        accepted = task && inject(pool, slab, task, cpu);
+        if (sp_likely(slab != NULL))
+            sp__slab_unlock(slab);
+    }
+    if (sp_likely(accepted)) {
+        sp__idle_notify(&pool->idle);
         return SP_OK;
+    }
+    if (!task)
+        return SP_ENOMEM;
     if (group)
         sp__group_leave(group, 1);
     free_cell(task);
+    sp__detached_settle();
     return SP_ECLOSED;
 }

@@ -17,6 +17,10 @@ void sp__detached_run(sp_task *task);
  */
 void sp__detached_tell(struct sp__worker *worker, const sp_group *next);
 
+/** The calling thread, if it is a worker, tells all that it keeps back: it has ended tasks
+ * of what may be another's pool. */
+void sp__detached_settle(void);
+
 /** A detached task has run, or is thrown away: tell its group, free its cell. */
 void sp__detached_end(sp_task *task);
 

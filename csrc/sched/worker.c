@@ -49,7 +49,7 @@ void sp__worker_init(struct sp__worker *worker, sp_pool *pool, uint32_t index,
     worker->random = index * 0x9e3779b97f4a7c15u + 1;
     sp__deque_init(&worker->deque, 0);
     sp__frames_init(&worker->frames);
-    worker->freed = (struct sp__chain){0};
+    worker->freed = (struct sp__freed){0};
     worker->left = NULL;
     worker->n_left = 0;
 }
@@ -116,13 +116,12 @@ void sp__worker_push(struct sp__worker *worker, sp_task *const *tasks, size_t n)
 
 /* ---------------------------------------------------------------- finding */
 
-/* Queue tasks from the injector, oldest first in `tasks`: newest first into the
- * deque, so that pop() gives the oldest. It is empty, so they fit. */
+/* Queue tasks from the injector, oldest first in `tasks`, so that pop() gives the
+ * oldest. The deque is empty, so they fit. */
 static void push_injected(struct sp__worker *worker, sp_task **tasks, uint32_t n)
 {
-    for (; n > 0; n--)
-        while (!sp__deque_push(&worker->deque, tasks[n - 1]))
-            spill(worker);
+    while (n > 0 && !sp__deque_push_all(&worker->deque, tasks, n))
+        spill(worker);
 }
 
 static sp_task *take_injected(struct sp__worker *worker, uint32_t lanes, uint32_t most)
@@ -356,7 +355,7 @@ void sp__worker_hand_over(struct sp__worker *worker)
 {
     bool has_tasks = !sp__deque_is_empty(&worker->deque);
     sp__detached_tell(worker, NULL);
-    sp__chain_return(&worker->freed);
+    sp__freed_tell(&worker->freed);
     while (!sp__deque_is_empty(&worker->deque))
         spill(worker);
     sp__worker_end_search(worker);
@@ -369,7 +368,7 @@ void sp__worker_hand_over(struct sp__worker *worker)
 static bool sleep_unless_work(struct sp__worker *worker)
 {
     sp_pool *pool = worker->pool;
-    sp__chain_return(&worker->freed);
+    sp__freed_tell(&worker->freed);
     sp__pool_worker_sleeps(pool);
     sp__idle_announce(&pool->idle, worker->index, worker->is_searching);
     if (sp__pool_is_over(pool))

@@ -39,7 +39,7 @@ struct sp__worker {
     uint32_t fruitless;     /* searches in a row that led to nothing */
     int64_t search_ns;      /* how long to search before parking; adapts */
     int64_t moved_at;       /* when it last left a CPU */
-    struct sp__chain freed; /* cells of others, not yet returned */
+    struct sp__freed freed; /* cells, of which their blocks are not yet told */
     sp_group *left;         /* has so many tasks less: not yet told, see spawn.h */
     uint32_t n_left;
     bool is_streaming;  /* the last look at the injector found something */

@@ -27,7 +27,7 @@ static void cells_do_not_overlap(void)
     struct sp__slab *slab = new_slab();
     for (int i = 0; i < MANY; i++) {
         cells[i] = sp__slab_alloc(slab);
-        CHECK(sp__cell_home(cells[i]) == slab);
+        CHECK(sp__cell_home(cells[i])->slab == slab);
         CHECK((uintptr_t)sp__cell_arg(cells[i]) % 16 == 0);
         memset(sp__cell_arg(cells[i]), i, SP_SPAWN_BYTES);
     }
@@ -39,30 +39,47 @@ static void cells_do_not_overlap(void)
     free_slab(slab);
 }
 
-static void a_cell_that_was_freed_here_comes_next(void)
+static void cells_lie_in_the_order_in_which_they_are_given_out(void)
 {
     struct sp__slab *slab = new_slab();
     struct sp__cell *first = sp__slab_alloc(slab);
-    struct sp__cell *second = sp__slab_alloc(slab);
-    sp__slab_free_own(slab, first);
-    sp__slab_free_own(slab, second);
-    CHECK(sp__slab_alloc(slab) == second);
-    CHECK(sp__slab_alloc(slab) == first);
+    for (int i = 1; i < SP__BLOCK_CELLS; i++)
+        CHECK(sp__slab_alloc(slab) == first + i);
     free_slab(slab);
 }
 
-static void cells_freed_elsewhere_come_back_before_more_memory_is_taken(void)
+static void a_block_is_given_out_again_when_all_its_cells_are_back(void)
+{
+    struct sp__slab *slab = new_slab();
+    struct sp__freed freed = {0};
+    struct sp__cell *cells[2 * SP__BLOCK_CELLS];
+    for (int i = 0; i < 2 * SP__BLOCK_CELLS; i++)
+        cells[i] = sp__slab_alloc(slab);
+    for (int i = 1; i < 2 * SP__BLOCK_CELLS; i++)
+        sp__cell_free(&freed, cells[i]);
+    sp__freed_tell(&freed);
+    CHECK(sp__slab_alloc(slab) == cells[SP__BLOCK_CELLS]);
+    for (int i = 1; i < SP__BLOCK_CELLS; i++)
+        sp__slab_alloc(slab);
+    sp__cell_free(&freed, cells[0]);
+    sp__freed_tell(&freed);
+    CHECK(sp__slab_alloc(slab) == cells[0]);
+    free_slab(slab);
+}
+
+static void cells_come_back_before_more_memory_is_taken(void)
 {
     struct sp__slab *slabs[] = {new_slab(), new_slab()};
-    struct sp__chain chain = {0};
+    struct sp__freed freed[2] = {0};
     for (int round = 0; round < 20; round++) {
-        struct sp__cell *cells[MANY];
-        for (int i = 0; i < MANY; i++)
-            CHECK((cells[i] = sp__slab_alloc(slabs[i / 10 % 2])) != NULL);
-        for (int i = 0; i < MANY; i++)
-            sp__chain_add(&chain, cells[i]);
-        sp__chain_return(&chain);
-        CHECK_EQ(chain.n, 0);
+        struct sp__cell *cells[32 * SP__BLOCK_CELLS];
+        int n = 32 * SP__BLOCK_CELLS;
+        for (int i = 0; i < n; i++)
+            CHECK((cells[i] = sp__slab_alloc(slabs[i % 2])) != NULL);
+        for (int i = 0; i < n; i++)
+            sp__cell_free(&freed[i / 3 % 2], cells[i]);
+        sp__freed_tell(&freed[0]);
+        sp__freed_tell(&freed[1]);
         sp__alloc_fail_at(round == 0 ? -1 : 0, true); /* from now on no more */
     }
     sp__alloc_fail_at(-1, false);
@@ -93,8 +110,9 @@ static void a_locked_slab_is_somebody_s(void)
 int main(void)
 {
     RUN(cells_do_not_overlap);
-    RUN(a_cell_that_was_freed_here_comes_next);
-    RUN(cells_freed_elsewhere_come_back_before_more_memory_is_taken);
+    RUN(cells_lie_in_the_order_in_which_they_are_given_out);
+    RUN(a_block_is_given_out_again_when_all_its_cells_are_back);
+    RUN(cells_come_back_before_more_memory_is_taken);
     RUN(without_memory_there_is_no_cell);
     RUN(a_locked_slab_is_somebody_s);
     return 0;

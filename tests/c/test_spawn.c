@@ -262,6 +262,42 @@ static void abandoned_tasks_leave_their_group(void)
     CHECK_EQ(load_relaxed(&plain_runs), 0);
 }
 
+struct demolition {
+    sp_task task;
+    sp_pool *pool;
+    sp_group group;
+    struct gate *gate;
+};
+
+/* In a worker of another pool, which goes on afterwards. */
+static void abandon_and_free(sp_task *task)
+{
+    struct demolition *work = (struct demolition *)task;
+    sp_pool_close(work->pool, SP_ABANDON);
+    CHECK_EQ(sp_group_unfinished(&work->group), 0);
+    CHECK_EQ(sp_spawn(work->pool, &work->group, run_plainly, NULL, 0), SP_ECLOSED);
+    store_seq_cst(&work->gate->opened, 1);
+    sp_pool_free(work->pool);
+}
+
+static void a_worker_keeps_nothing_of_another_pool_s(void)
+{
+    struct gate gate = {0};
+    struct gate *arg = &gate;
+    struct demolition work = {.pool = new_pool(1), .gate = &gate};
+    sp_pool *pool = new_pool(1);
+    sp_group_init(&work.group);
+    CHECK_EQ(sp_spawn(work.pool, NULL, stand_in_gate, &arg, sizeof arg), SP_OK);
+    await(&gate.entered, 1);
+    for (int i = 0; i < 10; i++)
+        CHECK_EQ(sp_spawn(work.pool, &work.group, run_plainly, NULL, 0), SP_OK);
+    sp_task_init(&work.task, abandon_and_free, NULL);
+    CHECK_EQ(sp_submit(pool, &work.task), SP_OK);
+    while (sp_task_wait(&work.task, -1, 0) == SP_EINTR)
+        ;
+    sp_pool_free(pool);
+}
+
 static void without_memory_nothing_happens(void)
 {
     sp_pool *pool = new_pool(1);
@@ -325,6 +361,7 @@ int main(void)
     RUN(an_argument_without_end_is_refused);
     RUN(a_closed_pool_refuses);
     RUN(abandoned_tasks_leave_their_group);
+    RUN(a_worker_keeps_nothing_of_another_pool_s);
     RUN(without_memory_nothing_happens);
     RUN(many_threads_spawn_at_once);
     return 0;

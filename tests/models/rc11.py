@@ -537,6 +537,44 @@ LITMUS = [
         lambda r, last: r["inbox"] == 1 and last["urgent"] == 0,
     ),
     Litmus(
+        "M3",
+        "who tells a block of its last cell knows that all others are done with theirs",
+        {"back": 0, "cell": 0},
+        [
+            [
+                store("cell", PLAIN, 1),
+                update("back", REL, plus(1), source=("slab.c", "tell", "fetch_add")),
+            ],
+            [
+                update("back", ACQ, plus(1), "back", ("slab.c", "tell", "fetch_add")),
+                store("cell", PLAIN, 2),
+            ],
+        ],
+        lambda r, last: r["back"] == 1,
+    ),
+    Litmus(
+        "M1",
+        "a block that is given out again is nobody else's",
+        {"returned": 0, "cell": 0},
+        [
+            [
+                store("cell", PLAIN, 1),
+                update("returned", REL, to(1), source=("slab.c", "tell", "cas_weak")),
+            ],
+            [
+                update(
+                    "returned",
+                    ACQ,
+                    to(0),
+                    "returned",
+                    ("slab.c", "begin_block", "exchange"),
+                ),
+                store("cell", PLAIN, 2),
+            ],
+        ],
+        lambda r, last: r["returned"] == 1,
+    ),
+    Litmus(
         "Y1",
         "who need not renew a pool sees it as it was renewed",
         {"count": 0, "pool": 0},
@@ -562,7 +600,9 @@ LITMUS = [
                 update("top", SC, plus(1)),
             ],
             [
-                load("top", ACQ, "top", ("deque.c", "sp__deque_push", "load_acquire")),
+                load(
+                    "top", ACQ, "top", ("deque.c", "sp__deque_push_all", "load_acquire")
+                ),
                 store("slot", RLX, 2),
             ],
         ],

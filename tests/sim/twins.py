@@ -44,22 +44,23 @@ TWINS = [
     Twin(
         "a push into a full deque overwrites the oldest task",
         "sched/deque.c",
-        "        if (bottom - deque->top_seen >= SP_DEQUE_CAPACITY)\n"
+        "        if (bottom + n - deque->top_seen > SP_DEQUE_CAPACITY)\n"
         "            return",
-        "        if (bottom - deque->top_seen > SP_DEQUE_CAPACITY)\n            return",
+        "        if (bottom + n - deque->top_seen > SP_DEQUE_CAPACITY + 1)\n"
+        "            return",
     ),
     Twin(
         "a push publishes before it writes the slot",
         "sched/deque.c",
-        "    store_relaxed(&deque->slots[bottom & SLOT_MASK], task);",
-        "    store_seq_cst(&deque->bottom, bottom + 1);\n"
-        "    store_relaxed(&deque->slots[bottom & SLOT_MASK], task);",
+        "    for (uint32_t i = 0; i < n; i++)\n",
+        "    store_seq_cst(&deque->bottom, bottom + n);\n"
+        "    for (uint32_t i = 0; i < n; i++)\n",
     ),
     Twin(
         "a push publishes relaxed",
         "sched/deque.c",
-        "    store_seq_cst(&deque->bottom, bottom + 1);",
-        "    store_relaxed(&deque->bottom, bottom + 1);",
+        "    store_seq_cst(&deque->bottom, bottom + n);",
+        "    store_relaxed(&deque->bottom, bottom + n);",
     ),
     Twin(
         "a thief reads the slot after he has claimed it",
