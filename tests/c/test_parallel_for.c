@@ -514,6 +514,36 @@ static void cancelling_the_task_stops_its_loop(void)
     sp_pool_free(pool);
 }
 
+static int stop_at_once(intptr_t begin, intptr_t end, void *user)
+{
+    struct stop *stop = user;
+    (void)begin;
+    (void)end;
+    CHECK_EQ(sp_task_cancel(&stop->task), SP_EBUSY);
+    fetch_add_relaxed(&stop->pieces, 1u);
+    return 0;
+}
+
+static void loop_that_stops_at_once(sp_task *task)
+{
+    struct stop *stop = (struct stop *)task;
+    stop->code = sp_parallel_for(stop->pool, 0, 1000, 0, stop_at_once, stop);
+}
+
+/* Which takes no time, so that its length alone would call for another one. */
+static void a_loop_that_is_cancelled_in_its_first_piece_runs_no_other(void)
+{
+    sp_pool *pool = new_pool(2);
+    struct stop stop = {.pool = pool};
+    sp_task_init(&stop.task, loop_that_stops_at_once, NULL);
+    CHECK_EQ(sp_submit(pool, &stop.task), SP_OK);
+    while (sp_task_wait(&stop.task, -1, 0) == SP_EINTR)
+        ;
+    CHECK_EQ(stop.code, SP_ECANCELLED);
+    CHECK_EQ(load_relaxed(&stop.pieces), 1);
+    sp_pool_free(pool);
+}
+
 /* ------------------------------------------------------------------- nesting */
 
 struct nest {
@@ -606,6 +636,7 @@ int main(void)
     RUN(a_failed_piece_ends_the_loop_with_its_code);
     RUN(of_several_errors_the_lowest_is_told_in_its_words);
     RUN(cancelling_the_task_stops_its_loop);
+    RUN(a_loop_that_is_cancelled_in_its_first_piece_runs_no_other);
     RUN(loops_nest);
     RUN(deeper_than_there_are_slots_still_works);
     RUN(a_shut_down_pool_still_loops);
