@@ -129,7 +129,8 @@ void sp_lane_init(struct sp_lane *lane, uint32_t threads, bool is_parallel)
 {
     lane->vacant = threads;
     lane->is_parallel = is_parallel;
-    lane->thread_spin.credit = lane->waiter_spin.credit = 1;
+    store_relaxed(&lane->thread_spin.credit, 1u);
+    store_relaxed(&lane->waiter_spin.credit, 1u);
 }
 
 enum sp_lane_need sp_lane_put(struct sp_lane *lane, struct sp_call *call,

@@ -88,7 +88,8 @@ def steps(args):
     yield "planted errors", f"{python} tests/sim/twins.py build-c", {}
     rounds = "--rounds 1 " if args.quick else ""
     mutants = f"{python} tests/sim/mutants.py {rounds}{SIM}"
-    yield "orders one step weaker", mutants, {}
+    for folder in ("csrc", "pyx"):
+        yield f"orders one step weaker, `{folder}`", f"{mutants} --only {folder}/", {}
     for build in ("c", "tsan", "posix"):
         factor = args.soak if build == "c" else max(args.soak / 20, 0.1)
         yield (
@@ -117,7 +118,7 @@ def summary(name, ok, text):
 def details(name, text):
     """What stands below the table."""
     if name.startswith("orders"):
-        yield "## Orders that no scenario needs"
+        yield f"## Orders in {name.partition(' `')[2][:-1]} that no scenario needs"
         yield (
             "Weakened by one step, these were not noticed. Here is why they stay; what "
             "they are for is in the comment at each and in `csrc/sched/README.md`. "

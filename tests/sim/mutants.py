@@ -92,6 +92,11 @@ KEPT = [
     ("ring", "bell", ONE_WORD),
     ("watch", "bell", "a stale bell does not let it sleep"),
     ("watch", "watchers", ONE_WORD),
+    ("sp_cell_settle", "is_settled", "K1's subtraction, which follows, orders it"),
+    ("sp_cell_let_go", "", "who is not the last one to let go only publishes"),
+    ("ring", "seat->word", ONE_WORD),
+    ("sp_lane_wait", "has_spinner", "one spins at a time; what it shares is atomic"),
+    ("sp_lane_wait", "seat->word", ONE_WORD),
 ]
 ORDERS = r"(?:seq_cst|acquire|acq_rel|release)"
 ACCESS = re.compile(rf"\b(?:load|store|exchange|fetch_\w+|cas\w*)_{ORDERS}\(")
