@@ -9,6 +9,8 @@
 #include "sched/pool.h"
 #include "sched/task.h"
 
+#define YIELDS_PER_SPIN 2
+
 /* ------------------------------------------------------------------ making */
 
 static void free_cell(sp_task *task)
@@ -113,10 +115,22 @@ bool sp_cell_was_cancelled(const struct sp_cell *cell)
 
 /* ----------------------------------------------------------------- waiting */
 
-bool sp_cell_spin(struct sp_cell *cell, const sp_pool *pool, int64_t spin_ns)
+/* All workers are on this CPU, and get no further while we look. */
+static bool spin_by_yielding(struct sp_cell *cell, sp_pool *pool)
+{
+    for (int i = 0; i < YIELDS_PER_SPIN; i++) {
+        if (!sp__yield(&pool->yield))
+            return false;
+        if (sp_task_phase(&cell->task) >= SP_DONE)
+            return true;
+    }
+    return false;
+}
+
+bool sp_cell_spin(struct sp_cell *cell, sp_pool *pool, int64_t spin_ns)
 {
     if (!sp__pool_is_elsewhere(pool))
-        return false;
+        return spin_by_yielding(cell, pool);
     int64_t until = sp__os_now_ns() + spin_ns;
     do {
         if (sp_task_phase(&cell->task) >= SP_DONE)

@@ -170,8 +170,9 @@ sp_status sp_cells_wait(struct sp_cell *const *cells, size_t n, int64_t timeout_
 
 /**
  * Look at the task for `spin_ns`, if a worker of `pool`, which runs it, is on
- * another CPU. True when it has ended.
+ * another CPU; else yield this one to it, for as long as that is cheap. True when the
+ * task has ended.
  */
-bool sp_cell_spin(struct sp_cell *cell, const sp_pool *pool, int64_t spin_ns);
+bool sp_cell_spin(struct sp_cell *cell, sp_pool *pool, int64_t spin_ns);
 
 #endif /* SP_PYX_CELL_H */

@@ -194,9 +194,7 @@ cdef class Inbox:
         """
         cdef sp_cell *cell
         cdef bint has_ended
-        if not sp_gauge_read(&may_spin) or self.loop_ready is None:
-            return False
-        if self.loop_ready or self.ready:
+        if self.loop_ready is None or self.loop_ready or self.ready:
             return False
         if self.skip > 0:
             self.skip -= 1

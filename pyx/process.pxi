@@ -111,7 +111,7 @@ def abandon_pools():
 
 
 def count_spinning_cpus():
-    """Decide whether waiters may spin: with one CPU, what they wait for needs it."""
+    """Decide whether waiters may spin: one CPU they would keep from the workers."""
     cdef bint may = sp_usable_cpus() > 1
     sp_gauge_set(&may_spin, may)
     return may

@@ -15,7 +15,7 @@ cdef int64_t ns_of(object timeout) except? -2:
     return <int64_t>(seconds * 1e9)
 
 
-cdef sp_gauge may_spin  # 0 with one CPU: what we wait for needs it
+cdef sp_gauge may_spin  # 0 with one CPU: there we only yield it
 
 # How long a waiter looks at the task before it gives the GIL away: long enough for a
 # worker that is awake; and when getting the GIL back was dear, because another thread
@@ -27,7 +27,8 @@ cdef sp_gauge spin_ns  # of whichever thread has waited last
 
 cdef bint spin(sp_cell *cell, Home home):
     """Look at the task for a while, with the GIL in hand. True when it has ended."""
-    return sp_cell_spin(cell, home.pool.pool, sp_gauge_read(&spin_ns))
+    cdef int64_t most_ns = sp_gauge_read(&spin_ns) if sp_gauge_read(&may_spin) else 0
+    return sp_cell_spin(cell, home.pool.pool, most_ns)
 
 
 cdef void learn_from_wait(int64_t price_ns) noexcept:
@@ -47,7 +48,7 @@ cdef int await_end(FutureBase future, object timeout) except -1:
             if not is_native(cell):
                 if left_ns != 0:
                     run_if_on_lane(future, cell)
-            elif sp_gauge_read(&may_spin) and left_ns != 0:
+            elif left_ns != 0:
                 spin(cell, future.home)
         if sp_gauge_read(&is_debugging) and left_ns < 0:
             is_noted = note_wait((future,), True)
@@ -193,7 +194,7 @@ def wait_all(set futures, timeout):
         if n:
             future = <FutureBase>cells[n - 1].future
             run_those_on_lane(cells, n, left_ns)
-            if sp_gauge_read(&may_spin) and left_ns != 0 and is_native(cells[n - 1]):
+            if left_ns != 0 and is_native(cells[n - 1]):
                 spin(cells[n - 1], future.home)
             if sp_gauge_read(&is_debugging) and left_ns < 0:
                 is_noted = note_wait(futures, True)

@@ -106,12 +106,19 @@ bool sp__pool_has_work(const sp_pool *pool)
 
 bool sp__pool_is_elsewhere(const sp_pool *pool)
 {
-    uint32_t cpu = sp__os_current_cpu();
+    uint32_t here = sp__os_current_cpu();
     uint32_t n = load_relaxed(&pool->staff.due);
-    for (uint32_t i = 0; i < n; i++)
-        if (load_relaxed(&pool->workers[i].cpu) != cpu)
+    bool is_awake = false, sleeps_elsewhere = false;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t cpu = load_relaxed(&pool->workers[i].cpu);
+        if (cpu & SP__ASLEEP)
+            sleeps_elsewhere |= (cpu & ~SP__ASLEEP) != here;
+        else if (cpu != here)
             return true;
-    return false;
+        else
+            is_awake = true;
+    }
+    return sleeps_elsewhere && !is_awake; /* who was woken may not be up yet */
 }
 
 /* The worker is awake, so the pool is not over, whatever is closed meanwhile. */

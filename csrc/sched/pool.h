@@ -12,6 +12,7 @@
 #include "sched/slab.h"
 #include "sched/staff.h"
 #include "sched/worker.h"
+#include "sched/yield.h"
 #include "stealpool.h"
 
 /* Slabs for threads from outside, chosen by their CPU. */
@@ -39,6 +40,7 @@ struct sp_pool {
     _Atomic(uint32_t) submit_cpu;     /* where the last submit from outside was made */
     _Atomic(uint32_t) short_loops_ns; /* what they amount to: see parallel_for.c */
     _Atomic(int64_t) short_loop_at;   /* when the last one was that woke nobody */
+    struct sp__yield yield;           /* of workers and waiters on one CPU */
 };
 
 /** Places that may have a deque with tasks: those that ever had a worker. A task is not

@@ -26,6 +26,7 @@
 #define STREAM_BATCH 16
 #define PAUSES_PER_STREAM_LOOK 16
 #define PAUSES_PER_LOOK 8
+#define YIELDS_PER_SEARCH 2
 
 static _Thread_local struct sp__worker *current;
 
@@ -317,16 +318,28 @@ static bool work(struct sp__worker *worker)
 
 /* ------------------------------------------------------------------ idling */
 
+/* The last submitter is on this CPU, and cannot go on while we look. */
+static bool search_by_yielding(sp_pool *pool)
+{
+    for (int i = 0; i < YIELDS_PER_SEARCH; i++) {
+        if (!sp__yield(&pool->yield))
+            return false;
+        if (sp__pool_has_work(pool))
+            return true;
+    }
+    return false;
+}
+
 /* Search for a while. True when there seems to be work. Looks seldom, so as not
- * to take cache lines from those who are about to publish some; and not at all on
- * the CPU of the last submitter, who could not go on meanwhile. No yielding: next
- * to other programs that gives the CPU away for a whole time slice. */
+ * to take cache lines from those who are about to publish some. */
 static bool search(struct sp__worker *worker)
 {
     sp_pool *pool = worker->pool;
     uint32_t cpu = sp__os_current_cpu();
     store_relaxed(&worker->cpu, cpu);
     if (load_relaxed(&pool->submit_cpu) == cpu)
+        return search_by_yielding(pool);
+    if (worker->keepalive_ns == 0)
         return false;
     int64_t until = sp__os_now_ns() + worker->search_ns;
     do {
@@ -377,7 +390,10 @@ static bool sleep_unless_work(struct sp__worker *worker)
         sp__pool_has_work(pool) || !sp__staff_is_due(&pool->staff, worker->index);
     if (!stays_up || !sp__idle_withdraw(&pool->idle, worker->index)) {
         count(&worker->parked, 1);
+        uint32_t cpu = sp__os_current_cpu();
+        store_relaxed(&worker->cpu, cpu | SP__ASLEEP);
         sp__idle_park(&pool->idle, worker->index);
+        store_relaxed(&worker->cpu, cpu);
     }
     worker->is_searching = true;
     sp__pool_worker_wakes(pool);
@@ -399,7 +415,7 @@ void sp__worker_run(void *arg)
             continue;
         if (!worker->is_searching)
             worker->is_searching = sp__idle_start_search(&pool->idle);
-        if (worker->is_searching && worker->keepalive_ns > 0) {
+        if (worker->is_searching) {
             bool found = search(worker);
             adapt_search(worker, found);
             if (found)

@@ -15,6 +15,8 @@
 #include "sched/staff.h"
 #include "stealpool.h"
 
+#define SP__ASLEEP 0x80000000u /* in worker.cpu: and there it sleeps */
+
 struct sp__worker {
     struct sp__deque deque;
     struct sp__frames frames;
@@ -46,7 +48,7 @@ struct sp__worker {
     bool was_in_region; /* the last thing it took up; so tasks are next */
 
     /* Written by the worker; read by those who wonder whether to spin. */
-    _Atomic(uint32_t) cpu; /* where it last began to look for work */
+    _Atomic(uint32_t) cpu; /* where it last looked for work; with SP__ASLEEP, parked */
 
     /* Written by the worker, read by sp_pool_get_stats(). */
     _Atomic(uint64_t) executed;

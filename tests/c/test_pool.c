@@ -588,6 +588,45 @@ static void workers_stay_until_the_last_task_ends(void)
 
 /* ---------------------------------------------------------------- statistics */
 
+#ifdef __linux__
+/* Where a waiter may spin: the CPUs are written down here as workers would. */
+static void a_waiter_spins_if_a_worker_is_on_another_cpu(void)
+{
+    sp_pool *pool;
+    sp_pool_options options = {.workers = 2};
+    CHECK_EQ(sp_pool_create(&pool, &options), SP_OK);
+    while ((uint32_t)load_seq_cst(&pool->awake) > 0 ||
+           !(load_relaxed(&pool->workers[0].cpu) & load_relaxed(&pool->workers[1].cpu) &
+             SP__ASLEEP))
+        sp__os_yield(); /* they write no more */
+    cpu_set_t before, one;
+    CHECK_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+    uint32_t here = sp__os_current_cpu();
+    uint32_t there = here + 1;
+    CPU_ZERO(&one);
+    CPU_SET(here, &one);
+    CHECK_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+    static const struct {
+        bool sleeps, is_there;
+    } states[] = {{false, false}, {false, true}, {true, false}, {true, true}};
+    for (int i = 0; i < 16; i++) {
+        for (int j = 0; j < 2; j++) {
+            int state = j ? i / 4 : i % 4;
+            store_relaxed(&pool->workers[j].cpu,
+                          (states[state].is_there ? there : here) |
+                              (states[state].sleeps ? SP__ASLEEP : 0));
+        }
+        int a = i % 4, b = i / 4;
+        bool awake_there = a == 1 || b == 1, awake_here = a == 0 || b == 0;
+        bool asleep_there = a == 3 || b == 3;
+        bool expected = awake_there || (asleep_there && !awake_here);
+        CHECK_EQ(sp__pool_is_elsewhere(pool), expected, "states %d, %d", a, b);
+    }
+    CHECK_EQ(sched_setaffinity(0, sizeof before, &before), 0);
+    sp_pool_free(pool);
+}
+#endif
+
 static void statistics_add_up(void)
 {
     enum { N = 100 };
@@ -637,6 +676,9 @@ int main(void)
     RUN(a_worker_cannot_wait_for_itself);
     RUN(many_may_shut_down_at_once);
     RUN(workers_stay_until_the_last_task_ends);
+#ifdef __linux__
+    RUN(a_waiter_spins_if_a_worker_is_on_another_cpu);
+#endif
     RUN(statistics_add_up);
     return 0;
 }

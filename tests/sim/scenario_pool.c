@@ -33,10 +33,18 @@ static sp_status wait_for(sp_task *task)
     return status;
 }
 
+/* X2: while somebody has a task in his hands, the pool is not over. */
+static void begin(struct job *job)
+{
+    fetch_add_relaxed(&job->runs, 1u);
+    if (job->pool)
+        CHECK_EQ(load_seq_cst(&job->pool->is_over), 0);
+}
+
 static void run(sp_task *task)
 {
     struct job *job = (struct job *)task;
-    fetch_add_relaxed(&job->runs, 1u);
+    begin(job);
     job->result = 42;
     if (!job->child)
         return;
@@ -170,7 +178,7 @@ SCENARIO(a_task_may_submit_more_than_a_deque_holds, .share = 20)
 static void meet(sp_task *task)
 {
     struct job *job = (struct job *)task;
-    fetch_add_relaxed(&job->runs, 1u);
+    begin(job);
     job->result = 42;
     fetch_add_acq_rel(&box.arrived, 1u);
     while (load_acquire(&box.arrived) < 2)
@@ -200,6 +208,21 @@ SCENARIO(k_tasks_that_meet_run_on_k_workers, .share = 120)
      * ends early would leave one alone. */
     sp_pool_free(box.pool);
     each_has_ended(2, false);
+}
+
+/* X2, by who looks while a sleeper wakes up and takes the only task. */
+SCENARIO(a_pool_is_not_over_while_a_task_is_in_hand, .share = 20)
+{
+    CHECK_EQ(create(1), SP_OK);
+    while ((uint32_t)load_relaxed(&box.pool->awake) > 0)
+        sp__os_yield();
+    submit(0);
+    sp_pool_close(box.pool, SP_DRAIN);
+    while (!sp__pool_is_over(box.pool))
+        sp__os_yield();
+    CHECK_EQ(sp_task_phase(&box.jobs[0].task), SP_DONE);
+    sp_pool_free(box.pool);
+    each_has_ended(1, false);
 }
 
 /* Waiting inside: to any depth, and never for a worker that waits for us. */

@@ -264,9 +264,9 @@ TWINS = [
     Twin(
         "a claimed sleeper does not wait for its waker",
         "sched/worker.c",
-        "        sp__idle_park(&pool->idle, worker->index);\n    }",
+        "        sp__idle_park(&pool->idle, worker->index);\n        store",
         "        if (!sp__pool_has_work(pool))\n"
-        "            sp__idle_park(&pool->idle, worker->index);\n    }",
+        "            sp__idle_park(&pool->idle, worker->index);\n        store",
     ),
     Twin(
         "a mover of tasks tells nobody",
