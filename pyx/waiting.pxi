@@ -140,8 +140,10 @@ cdef enum:
 
 cdef inline void look_ahead(FutureBase future) noexcept:
     """Its cell is needed soon, and was last written by a worker on another CPU."""
-    cdef sp_cell *cell = cell_of(future)
-    if cell != NULL:
+    cdef sp_cell *cell
+    with cython.critical_section(future):
+        cell = cell_of(future)
+    if cell != NULL:  # gone by now, perhaps: no harm
         sp_cell_prefetch(cell)
 
 
