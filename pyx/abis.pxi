@@ -53,7 +53,7 @@ cdef class ArrayPlan(Plan):
         executor.check_open()
         if head.piece == NULL:
             sp_home_count_attach(executor.home.home)
-            return self.run_here(executor.home.pool.pool)
+            return self.run_here(executor.home.pool.made())
         cdef LoopPlan loop = loop_plan(executor, 0, head.n, 0)
         loop.watched.body = head.piece
         loop.watched.user = self.data

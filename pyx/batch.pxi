@@ -94,17 +94,19 @@ cdef class Batch:
         cdef Home home = self.home
         cdef sp_status status = SP_OK
         cdef bint may_run = not sp_canceller_is_cancelled(home.home.canceller)
+        cdef sp_pool *pool
         cdef size_t i, n = self.n_blocks
         self.n_blocks = 0
         for i in range(n):
             Py_INCREF(self.kernel)  # dropped with the last cell; see settle()
             self.blocks[i].keep = <void *>self.kernel
         try:
+            pool = home.pool.made()
             with cython.critical_section(home):
                 executor.check_not_closed()
                 if may_run:
                     sp_blocks_join(self.blocks, n, home.home)
-                    status = sp_blocks_submit(home.pool.pool, self.blocks, n)
+                    status = sp_blocks_submit(pool, self.blocks, n)
                 else:
                     sp_blocks_refuse(self.blocks, n)
         except BaseException:
@@ -225,13 +227,14 @@ cdef list submit_alone(ExecutorBase executor, Kernel kernel, list rows):
 cdef int submit_tasks(ExecutorBase executor, sp_task **tasks, size_t n) except -1:
     """Queue cells, which are their Futures'."""
     cdef Home home = executor.home
+    cdef sp_pool *pool = home.pool.made()
     cdef sp_status status
     cdef size_t i
     with cython.critical_section(home):
         executor.check_not_closed()
         for i in range(n):
             sp_cell_join(sp_cell_of(tasks[i]), home.home)
-        status = sp_submit_many(home.pool.pool, tasks, n)
+        status = sp_submit_many(pool, tasks, n)
     if status != SP_OK:
         for i in range(n):
             take_back(sp_cell_of(tasks[i]))

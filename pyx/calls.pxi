@@ -53,6 +53,14 @@ cdef class CallQueue:
             future_of_call(sp_cell_call(cell))
         return 0
 
+    def qsize(self):
+        """How many calls wait, at this moment; as queue.Queue has it."""
+        return sp_lane_queued(&self.lane) if self.born == epoch else 0
+
+    def empty(self):
+        """Whether none waits, at this moment."""
+        return self.qsize() == 0
+
     def thread_failed(self):
         """The thread that put() asked for could not be started."""
         sp_lane_thread_failed(&self.lane)

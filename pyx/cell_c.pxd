@@ -79,6 +79,7 @@ cdef extern from "lane.h" nogil:
     bint sp_lane_may_run_more(sp_lane *lane)
     bint sp_lane_is_over(sp_lane *lane)
     uint32_t sp_lane_idle_threads(sp_lane *lane)
+    uint32_t sp_lane_queued(sp_lane *lane)
 
 
 cdef extern from "kernels/array_loop.h" nogil:

@@ -62,7 +62,7 @@ cdef class ExecutorBase:
             gates = Gates(
                 queue_capacity,
                 ON_FULL.index(on_full),
-                sp_pool_workers(pool.pool),
+                pool.workers(),
                 python_workers,
             )
         clear_graveyard()
@@ -153,6 +153,8 @@ cdef class ExecutorBase:
 
     cdef int check_not_closed(self) except -1:
         if self.home is not None and sp_latch_is_set(&self.home.closed):
+            if sp_latch_is_set(&self.home.lane.has_failed):
+                raise BrokenThreadPool(self.home.lane.reason)
             raise_closed(self.home.shutdown_reason)
         return 0
 
@@ -282,16 +284,18 @@ cdef class ExecutorBase:
     ) except -1:
         """Queue a kernel's call that was admitted, or run it."""
         cdef sp_status status = SP_OK
+        cdef sp_pool *pool
         arm_pins(cell)
         if admission == RUN_HERE:
             self.run_here(cell)
             return 0
         try:
+            pool = self.home.pool.made()
             with cython.critical_section(self.home):
                 # While the arguments were converted, anything may have happened.
                 self.check_not_closed()
                 sp_cell_join(cell, self.home.home)
-                status = sp_submit(self.home.pool.pool, &cell.task)
+                status = sp_submit(pool, &cell.task)
             if status != SP_OK:
                 take_back(cell)
                 raise_status(status)
@@ -374,25 +378,21 @@ cdef class ExecutorBase:
         if wait:
             self.home.pool.shut_down()
         else:
-            sp_pool_close(self.home.pool.pool, SP_DRAIN)
+            self.home.pool.close()
 
     # ------------------------------------------------------------------ statistics
 
     def _stats(self):
-        cdef sp_pool_stats stats
-        cdef sp_home *home = self.home.home
+        cdef sp_pool_stats stats = self.home.pool.stats()
         cdef uint64_t ended = self.home.ended()
         # A task is counted as submitted a moment after it was queued.
         cdef uint64_t submitted = max(self.home.submitted(), ended)
-        memset(&stats, 0, sizeof(stats))
-        if not home.is_stale:
-            sp_pool_get_stats(self.home.pool.pool, &stats)
         return {
             "submitted": submitted,
             "completed": ended,
             "unfinished": submitted - ended,
             "attaches": self.home.attaches(),
-            "workers": sp_pool_workers(self.home.pool.pool),
+            "workers": self.home.pool.workers(),
             "executed": stats.executed,
             "injected": stats.injected,
             "stolen": stats.stolen,
@@ -403,7 +403,7 @@ cdef class ExecutorBase:
 
     @property
     def _native_workers(self):
-        return sp_pool_workers(self.home.pool.pool)
+        return self.home.pool.workers()
 
 
 cdef bint await_home(Home home, int64_t left_ns) except -1:

@@ -6,27 +6,71 @@ cdef uint64_t epoch = 0  # counts the forks that led to this process
 
 @cython.final
 cdef class Pool:
-    """Owns a native pool. A pool of the process that forked us is left alone."""
+    """Owns a native pool, which is made for the first kernel: many executors run none.
 
-    cdef sp_pool *pool
+    A pool of the process that forked us is left alone.
+    """
+
+    cdef sp_pool *pool     # NULL until it is made
+    cdef sp_latch is_made  # `pool` is valid
+    cdef unsigned size     # 0: one worker for each usable CPU
+    cdef bytes name
     cdef uint64_t born
     cdef bint is_abandoned
 
-    def __cinit__(self, unsigned workers, bytes name):
-        cdef sp_pool_options options
-        memset(&options, 0, sizeof(options))
-        options.workers = workers
-        options.name = name
+    def __cinit__(self, unsigned size, bytes name):
+        self.size = size
+        self.name = name
         self.born = epoch
+
+    cdef sp_pool *made(self) except NULL:
+        """The native pool, at work."""
+        if not sp_latch_is_set(&self.is_made):
+            self.make()
+        return self.pool
+
+    cdef int make(self) except -1:
+        cdef sp_pool *pool = NULL
+        cdef sp_pool_options options
         cdef sp_status status
+        memset(&options, 0, sizeof(options))
+        options.workers = self.size
+        options.name = self.name
         with nogil:  # starting threads takes its time
-            status = sp_pool_create(&self.pool, &options)
+            status = sp_pool_create(&pool, &options)
         if status == SP_ETHREAD:
             raise RuntimeError(
                 "can't start new thread: the system refused even one native worker; "
                 "see the limits on processes (ulimit -u) and memory"
             )
         raise_status(status)
+        # Another thread, or a signal handler in this one, may have been quicker.
+        with cython.critical_section(self):
+            if self.pool == NULL:
+                self.pool, pool = pool, NULL
+                sp_latch_set(&self.is_made)
+        with nogil:
+            sp_pool_free(pool)
+        return 0
+
+    cdef unsigned workers(self):
+        """How many it has, or will have."""
+        if sp_latch_is_set(&self.is_made):
+            return sp_pool_workers(self.pool)
+        return self.size if self.size else sp_usable_cpus()
+
+    cdef sp_pool_stats stats(self):
+        cdef sp_pool_stats stats
+        memset(&stats, 0, sizeof(stats))
+        if sp_latch_is_set(&self.is_made) and self.born == epoch:
+            sp_pool_get_stats(self.pool, &stats)
+        return stats
+
+    cdef int close(self) except -1:
+        """Its workers end when nothing is queued any more."""
+        if sp_latch_is_set(&self.is_made):
+            sp_pool_close(self.pool, SP_DRAIN)
+        return 0
 
     def __dealloc__(self):
         if self.pool != NULL and self.born == epoch and not self.is_abandoned:
@@ -36,7 +80,9 @@ cdef class Pool:
         """Run what is queued, stop the workers. False: they go on after that time."""
         cdef int64_t deadline_ns = now_ns() + left_ns
         cdef sp_status status = SP_EINTR
-        if self.pool == NULL or self.born != epoch or self.is_abandoned:
+        if not sp_latch_is_set(&self.is_made):
+            return True
+        if self.born != epoch or self.is_abandoned:
             return True
         if sp_on_worker(self.pool):
             raise RuntimeError("a pool cannot be shut down by one of its own workers")
@@ -57,7 +103,8 @@ cdef class Pool:
         """At exit: its workers run kernels that do not stop. They and what they use
         are leaked."""
         self.is_abandoned = True
-        sp_pool_close(self.pool, SP_ABANDON)
+        if sp_latch_is_set(&self.is_made):
+            sp_pool_close(self.pool, SP_ABANDON)
         return 0
 
 

@@ -302,6 +302,14 @@ uint32_t sp_lane_idle_threads(struct sp_lane *lane)
     return n;
 }
 
+uint32_t sp_lane_queued(struct sp_lane *lane)
+{
+    lock(lane);
+    uint32_t n = lane->queued;
+    unlock(lane);
+    return n;
+}
+
 /* ------------------------------------------------------------------- spinning */
 
 /*

@@ -148,4 +148,7 @@ bool sp_lane_may_run_more(struct sp_lane *lane);
 /** Threads that wait for a call, at this moment; those on their way are not counted. */
 uint32_t sp_lane_idle_threads(struct sp_lane *lane);
 
+/** Calls that wait, at this moment. */
+uint32_t sp_lane_queued(struct sp_lane *lane);
+
 #endif /* SP_PYX_LANE_H */

@@ -43,7 +43,7 @@ cdef class Handle:
         executor.check_open()
         self.executor = executor
         self.home = <void *>executor.home.home
-        self.pool = <void *>executor.home.pool.pool
+        self.pool = <void *>executor.home.pool.made()
 
     @property
     def address(self):

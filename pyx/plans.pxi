@@ -72,7 +72,7 @@ cdef class Plan(Job):
         """Run it here, split over the executor's pool, without the GIL."""
         cdef PlanRun run
         executor.check_open()
-        (<PlanHead *>self.data).pool = executor.home.pool.pool
+        (<PlanHead *>self.data).pool = executor.home.pool.made()
         run.fn = self.run_fn
         run.data = self.data
         sp_task_init(&run.task, run_plan_task, NULL)

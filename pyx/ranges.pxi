@@ -29,7 +29,7 @@ cdef LoopPlan loop_plan(
 ):
     cdef LoopPlan plan
     memset(&plan, 0, sizeof(plan))
-    plan.pool = executor.home.pool.pool
+    plan.pool = executor.home.pool.made()
     plan.begin = begin
     plan.end = end
     plan.watched.grain = grain

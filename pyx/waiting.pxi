@@ -28,6 +28,8 @@ cdef sp_gauge spin_ns  # of whichever thread has waited last
 cdef bint spin(sp_cell *cell, Home home):
     """Look at the task for a while, with the GIL in hand. True when it has ended."""
     cdef int64_t most_ns = sp_gauge_read(&spin_ns) if sp_gauge_read(&may_spin) else 0
+    if not sp_latch_is_set(&home.pool.is_made):  # it waits in line
+        return False
     return sp_cell_spin(cell, home.pool.pool, most_ns)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures as cf
+import math
 import os
 import threading
 import weakref
@@ -13,7 +14,7 @@ from itertools import count
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ._core import CancellationToken, ExecutorBase
+from ._core import CallQueue, CancellationToken, ExecutorBase
 from .aio import AsyncSubmits
 from .lane import Lane
 from .mapping import map_calls
@@ -31,7 +32,8 @@ _T = TypeVar("_T")
 CLOSED = "cannot schedule new futures after shutdown"
 _AT_EXIT = "cannot schedule new futures after interpreter shutdown"
 
-_MOST_WORKERS = 1024  # SP_MAX_WORKERS
+_MOST_NATIVE = 1024  # SP_MAX_WORKERS
+_MOST_THREADS = 2**31  # more than any system has
 _MOST_QUEUED = 10**9
 
 _counter = count().__next__
@@ -57,7 +59,8 @@ class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
     max_workers : int, optional
         Bounds each lane. By default kernels run on the process's own native pool, one
         worker for each usable CPU, which all such executors share; and there are at
-        most ``min(32, cpus + 4)`` Python threads, started as they are needed.
+        most ``min(32, cpus + 4)`` Python threads. Threads are started when they are
+        needed: native workers, 1024 at most, all for the first kernel.
     thread_name_prefix : str, optional
         Of the Python threads; native workers of a private pool are called after it,
         too, cut to 15 characters.
@@ -99,16 +102,17 @@ class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
         queue_capacity: int | None = None,
         on_full: str = "block",
     ) -> None:
+        max_workers = _whole(max_workers)
         _check_workers("max_workers", max_workers)
-        _check_workers("native_workers", native_workers)
+        _check_workers("native_workers", native_workers, _MOST_NATIVE)
         _check_queue(queue_capacity, on_full)
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        if native_workers is None:
-            native_workers = max_workers
+        if native_workers is None and max_workers is not None:
+            native_workers = min(max_workers, _MOST_NATIVE)
         self._asked_workers = max_workers
         self._max_workers = max_workers or min(32, _cpu_count() + 4)
-        self._thread_name_prefix = thread_name_prefix or f"stealpool-{_counter()}"
+        self._thread_name_prefix = str(thread_name_prefix or f"stealpool-{_counter()}")
         self._initializer = initializer
         self._initargs = initargs
         self._size = native_workers
@@ -125,7 +129,7 @@ class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
             self._thread_name_prefix,
             self._queue_capacity,
             self._on_full,
-            self._max_workers,
+            min(self._max_workers, _MOST_THREADS),
         )
         self._lane = Lane(
             self._home.lane,
@@ -334,6 +338,15 @@ class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
     def _broken(self) -> str | bool:
         return self._lane.broken or False
 
+    @property
+    def _shutdown(self) -> bool:
+        return self._shutdown_reason is not None
+
+    @property
+    def _work_queue(self) -> CallQueue:
+        """Whose ``qsize()`` many programs ask for."""
+        return self._lane.queue
+
     def stats(self) -> Mapping[str, int]:
         """Counters, all since the executor (or the pool that it borrows) was made.
 
@@ -344,12 +357,24 @@ class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
             ``attaches``: times that the library took the GIL for its sake.
             ``workers``, ``executed``, ``injected``, ``stolen``, ``parked``, ``woken``,
             ``loops``: of the native pool (see ``sp_pool_get_stats()``); the process's
-            own pool is shared. ``python_threads``: of the Python lane.
+            own pool is shared. ``python_threads``: of the Python lane. ``queued``:
+            Python callables that wait for one.
         """
-        return MappingProxyType({**self._stats(), "python_threads": len(self._threads)})
+        lane = {
+            "python_threads": len(self._threads),
+            "queued": self._lane.queue.qsize(),
+        }
+        return MappingProxyType({**self._stats(), **lane})
 
 
-def _check_workers(name: str, value: int | None) -> None:
+def _whole(value: Any) -> Any:
+    """The standard library takes half a CPU's workers for one worker."""
+    if isinstance(value, float) and math.isfinite(value):
+        return math.ceil(value)
+    return value
+
+
+def _check_workers(name: str, value: int | None, most: int | None = None) -> None:
     if value is None:
         return
     if not hasattr(value, "__index__"):
@@ -362,8 +387,8 @@ def _check_workers(name: str, value: int | None) -> None:
             f"{name} must be greater than 0, got {value}; leave it out for one worker "
             "for each usable CPU"
         )
-    if value > _MOST_WORKERS:
-        raise ValueError(f"{name} must be at most {_MOST_WORKERS}, got {value}")
+    if most is not None and value > most:
+        raise ValueError(f"{name} must be at most {most}, got {value}")
 
 
 def _check_queue(capacity: int | None, on_full: str) -> None:
@@ -394,7 +419,9 @@ def _view_class() -> type[ExecutorView]:
     return ExecutorView
 
 
-class ThreadPoolExecutor(Executor, cf.ThreadPoolExecutor):  # type: ignore[misc]
+class ThreadPoolExecutor(  # type: ignore[misc,override]
+    Executor, cf.ThreadPoolExecutor
+):
     """An :class:`Executor` for libraries that insist on the standard library's class.
 
     ``isinstance(executor, concurrent.futures.ThreadPoolExecutor)`` holds; nothing else

@@ -16,12 +16,15 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures.thread import BrokenThreadPool
+from itertools import count
 from typing import Any
 
 from . import _core
 from ._core import CallQueue
 
 __all__ = ["Lane"]
+
+_FIRST = 256
 
 # Callables that wait for each other raise instead of hanging.
 _core.set_debugging(
@@ -60,7 +63,9 @@ class Lane:
         self._thread_name_prefix = thread_name_prefix
         self._initializer = initializer
         self._initargs = initargs
-        self._vacant = deque(range(max_workers))  # indices of threads not yet started
+        # Indices of threads not yet started; there may be a million.
+        self._vacant = deque(range(min(max_workers, _FIRST)))
+        self._more = count(_FIRST).__next__
 
     @property
     def broken(self) -> str | None:
@@ -72,7 +77,7 @@ class Lane:
 
         No locks: signal handlers, finalizers and callbacks submit, too.
         """
-        index = self._vacant.popleft()
+        index = self._vacant.popleft() if self._vacant else self._more()
         # The thread refers to the lane, never to the executor, which can so be
         # collected; its collection closes the lane.
         # A daemon to the interpreter's exit, which join_all() is a part of and can end

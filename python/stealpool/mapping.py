@@ -79,6 +79,11 @@ def _check(timeout: float | None, chunksize: int | str, buffersize: int | None) 
     if isinstance(chunksize, str):
         if chunksize != "auto":
             raise ValueError(f"chunksize must be a number or 'auto', got {chunksize!r}")
+    elif not hasattr(chunksize, "__index__"):
+        raise TypeError(
+            "chunksize must be an integer or 'auto', "
+            f"got {type(chunksize).__name__} {chunksize!r:.60}"
+        )
     elif chunksize < 1:
         raise ValueError(f"chunksize must be at least 1, got {chunksize}")
     if buffersize is not None:

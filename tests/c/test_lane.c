@@ -35,9 +35,12 @@ static void calls_of_one_priority_come_in_order(void)
     begin(1);
     for (int i = 0; i < 5; i++)
         put(&calls[i]);
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 5; i++) {
+        CHECK_EQ(sp_lane_queued(&lane), (uint32_t)(5 - i));
         CHECK(sp_lane_take_any(&lane) == &calls[i], "call %d", i);
+    }
     CHECK(!sp_lane_take_any(&lane));
+    CHECK_EQ(sp_lane_queued(&lane), 0);
 }
 
 static void a_higher_priority_comes_first(void)

@@ -54,16 +54,73 @@ def test_numbers_of_workers_below_one_are_refused(name, value):
         stealpool.Executor(**{name: value})
 
 
-@pytest.mark.parametrize("name", ["max_workers", "native_workers"])
-def test_too_many_workers_are_refused_with_the_limit(name):
-    with pytest.raises(ValueError, match=f"{name} must be at most 1024, got 1025"):
-        stealpool.Executor(**{name: 1025})
+def test_too_many_native_workers_are_refused_with_the_limit():
+    words = "native_workers must be at most 1024, got 1025"
+    with pytest.raises(ValueError, match=words):
+        stealpool.Executor(native_workers=1025)
 
 
-@pytest.mark.parametrize("value", ["4", 2.5])
+@pytest.mark.parametrize("value", ["4", math.inf, math.nan])
 def test_number_of_workers_must_be_an_integer(value):
     with pytest.raises(TypeError, match=f"max_workers must be an integer.*{value}"):
         stealpool.Executor(value)
+
+
+@pytest.mark.parametrize(
+    ("given", "workers"), [(0.5, 1), (2.0, 2), (1500, 1024), (10**15, 1024)]
+)
+def test_numbers_that_the_standard_library_takes_are_taken(
+    make_executor, given, workers
+):
+    executor = make_executor(given, thread_name_prefix=7)
+    assert executor.stats()["workers"] == workers
+    thread = executor.submit(threading.current_thread).result()
+    assert thread.name == "7_0"
+
+
+def test_executor_that_ran_no_kernel_ends_like_any_other(make_executor, until):
+    for cancel_futures in (False, True):
+        executor = make_executor(2)
+        executor.shutdown(wait=False, cancel_futures=cancel_futures)
+        executor.shutdown()
+        assert executor.stats()["unfinished"] == 0
+    gone = weakref.ref(stealpool.Executor(2))
+    until(lambda: gone() is None)
+
+
+def test_first_kernels_of_many_threads_start_one_pool(make_executor, cos):
+    executor, barrier = make_executor(2, thread_name_prefix="one"), threading.Barrier(8)
+    results = []
+
+    def submit():
+        barrier.wait()
+        results.append(executor.submit(cos, 0.0).result(60))
+
+    threads = [threading.Thread(target=submit) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert results == [1.0] * 8
+    assert executor.stats()["executed"] == 8
+
+
+def test_private_attributes_that_programs_look_at_are_there(make_executor):
+    executor, gate = make_executor(1), threading.Event()
+    running = executor.submit(gate.wait)
+    while not running.running():
+        pass
+    futures = [executor.submit(abs, -i) for i in range(3)]
+    assert executor._work_queue.qsize() == 3
+    assert executor.stats()["queued"] == 3
+    assert not executor._work_queue.empty()
+    assert (executor._max_workers, len(executor._threads)) == (1, 1)
+    assert executor._shutdown is executor._broken is False
+    gate.set()
+    stealpool.wait(futures)
+    assert executor._work_queue.empty()
+    executor.shutdown()
+    assert executor._shutdown is True
 
 
 def test_number_of_workers_may_be_numpys(make_executor):
@@ -113,12 +170,17 @@ def test_executor_is_pickled_as_what_it_was_made_with():
         assert (other._queue_capacity, other._on_full) == (3, "run")
 
 
-def test_native_workers_are_threads_of_the_system(make_executor, until):
+def test_native_workers_are_threads_that_the_first_kernel_starts(
+    make_executor, cos, until
+):
     def count():
         names = [comm.read_text() for comm in Path("/proc/self/task").glob("*/comm")]
         return sum(name.startswith("abc-") for name in names)
 
     executor = make_executor(3, thread_name_prefix="abc")
+    executor.submit(abs, -1).result()
+    assert (count(), executor.stats()["workers"]) == (0, 3)
+    executor.submit(cos, 0.0).result()
     until(lambda: count() == 3)
     executor.shutdown()
     until(lambda: count() == 0)

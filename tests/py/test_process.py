@@ -290,6 +290,7 @@ def test_workers_block_all_signals(program):
     done = program(
         """
         executor = stealpool.Executor(3, thread_name_prefix="blocks")
+        executor.submit(cos, 0.0).result()  # which starts them
         def masks():
             for task in os.listdir("/proc/self/task"):
                 with open(f"/proc/self/task/{task}/status") as file:
