@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "fpu.h"
 #include "sched/pool.h"
 #include "sched/task.h"
 
@@ -38,11 +39,13 @@ static void run_cell(sp_task *task)
     const struct sp_block *block = sp_cell_block(cell);
     /* Only a cell that has joined has a home that is settled. */
     struct sp_home *home = task->group ? block->home : NULL;
+    uint64_t mode = sp_fpu_mode();
     sp_take_failure(); /* of a kernel that failed in words only */
     if (block->kind == SP_PLAN)
         cell->error = block->plan(sp_cell_plan(cell), cell->words);
     else
         call(cell, block->callee);
+    sp_fpu_restore(mode);
     if (cell->error) {
         const char *words = sp_take_failure();
         /* Without memory the code alone has to do. */

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 
 #include "base/os.h"
+#include "fpu.h"
 
 /* A call of the body: short enough for a finger on Ctrl-C, long enough that
  * looking at the clock costs nothing. */
@@ -48,9 +49,8 @@ static bool is_short(struct sp_watched *watched, intptr_t n)
     return false;
 }
 
-int sp_watched_piece(intptr_t begin, intptr_t end, void *user)
+static int run_piece(struct sp_watched *watched, intptr_t begin, intptr_t end)
 {
-    struct sp_watched *watched = user;
     if (is_short(watched, end - begin)) {
         int code = watched->body(begin, end, watched->user);
         fetch_add_relaxed(&watched->done, end - begin);
@@ -81,10 +81,20 @@ int sp_watched_piece(intptr_t begin, intptr_t end, void *user)
     return 0;
 }
 
+int sp_watched_piece(intptr_t begin, intptr_t end, void *user)
+{
+    uint64_t mode = sp_fpu_mode();
+    int code = run_piece(user, begin, end);
+    sp_fpu_restore(mode);
+    return code;
+}
+
 int sp_watched_reduce(intptr_t begin, intptr_t end, void *acc, void *user)
 {
     struct sp_watched *watched = user;
+    uint64_t mode = sp_fpu_mode();
     int code = watched->reduce_body(begin, end, acc, watched->user);
+    sp_fpu_restore(mode);
     if (code != 0)
         return code;
     fetch_add_relaxed(&watched->done, end - begin);
