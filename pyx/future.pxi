@@ -110,14 +110,7 @@ cdef class FutureBase:
 
     @property
     def _condition(self):
-        cdef object condition
-        with cython.critical_section(self):
-            if observed(self).condition is None:
-                condition = _Condition()
-                # Another thread may have been quicker.
-                if self.observers.condition is None:
-                    self.observers.condition = condition
-            return self.observers.condition
+        return condition_of(self)
 
     @property
     def _waiters(self):
@@ -224,6 +217,29 @@ cdef class FutureBase:
             raise _CancelledError()
         return self.value if self.is_error else None
 
+    def set_running_or_notify_cancel(self):
+        """For makers of executors, and of futures that are not an executor's."""
+        if self.home is not None and self.cancelled():
+            return False
+        refuse_to_set(self)
+        return _StdFuture.set_running_or_notify_cancel(self)
+
+    def set_result(self, result):
+        """Set the result of a Future that is not an executor's.
+
+        Raises
+        ------
+        InvalidStateError
+            If it has an outcome already, or gets it from an executor.
+        """
+        refuse_to_set(self)
+        _StdFuture.set_result(self, result)
+
+    def set_exception(self, exception):
+        """Set the exception of a Future that is not an executor's; see set_result()."""
+        refuse_to_set(self)
+        _StdFuture.set_exception(self, exception)
+
     def add_done_callback(self, fn):
         """Call ``fn(self)`` once the call has ended.
 
@@ -298,6 +314,16 @@ class Future(FutureBase, _StdFuture):
     """
 
     __slots__ = ()
+
+
+cdef int refuse_to_set(FutureBase future) except -1:
+    """An executor ends the calls that it has accepted."""
+    if future.home is None or future.done():
+        return 0
+    raise _InvalidStateError(
+        f"{future._state}: {future!r} gets its outcome from its executor; make a "
+        "stealpool.Future() to set one yourself, or cancel() this one"
+    )
 
 
 Future.__module__ = "stealpool"

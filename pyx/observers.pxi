@@ -26,6 +26,62 @@ cdef Observers observed(FutureBase future):
     return future.observers
 
 
+@cython.final
+cdef class SettledCondition:
+    """The condition of all futures of executors that ended without one.
+
+    Their state does not change any more, so there is nothing to lock and nobody to be
+    told. The standard library's wait() takes the conditions of all its futures.
+    """
+
+    def acquire(self, blocking=True, timeout=-1):
+        return True
+
+    def release(self):
+        pass
+
+    def __enter__(self):
+        return True
+
+    def __exit__(self, *exc_info):
+        pass
+
+    def wait(self, timeout=None):
+        """Not for long: nobody would notify."""
+        return True
+
+    def wait_for(self, predicate, timeout=None):
+        return predicate()
+
+    def notify(self, n=1):
+        pass
+
+    def notify_all(self):
+        pass
+
+
+cdef object settled = SettledCondition()
+
+
+cdef object condition_of(FutureBase future):
+    """What the standard library locks: who has acquired one releases the same one."""
+    cdef object condition
+    cdef bint is_ours = future.home is not None
+    peek(future)
+    with cython.critical_section(future):
+        if is_ours and future.state >= CANCELLED:
+            if future.observers is None or future.observers.condition is None:
+                return settled
+        if observed(future).condition is None:
+            condition = _Condition()
+            # Another thread may have been quicker, to make one or to end the call.
+            if future.observers.condition is None:
+                if is_ours and future.state >= CANCELLED:
+                    return settled
+                future.observers.condition = condition
+        return future.observers.condition
+
+
 cdef int start_drainer_for(sp_cell *cell) except -1:
     """A callable needs the drainer only if it is cancelled from afar."""
     cdef bint must_start = is_native(cell)  # it may be gone when we are back

@@ -44,8 +44,56 @@ def test_nobody_makes_a_condition_unasked(one, cos, fn, argument, monkeypatch):
     assert all(future.done() and not future.running() for future in futures)
     assert futures[0].exception() is None
     assert "finished" in repr(futures[0])
+    cf.wait(futures)
+    assert len(list(cf.as_completed(futures))) == 10
     with pytest.raises(AssertionError, match="made a Condition"):
-        futures[0]._condition  # noqa: B018
+        stealpool.Future()._condition  # noqa: B018
+
+
+def test_condition_of_an_ended_call_locks_nothing(one, cos):
+    first, second = one.submit_many(cos, [0.0] * 2)
+    stealpool.wait([first, second])
+    condition = first._condition
+    assert condition is second._condition
+    with condition, condition:
+        assert condition.acquire(timeout=0)
+    assert condition.wait(60)
+    assert condition.wait_for(lambda: 5) == 5
+    condition.notify()
+    condition.notify_all()
+    condition.release()
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_standard_wait_releases_what_it_has_acquired(make_executor, cos, n_threads):
+    """Futures end while their conditions are being acquired and released."""
+    executor = make_executor(2)
+
+    def work():
+        for _ in range(60):
+            futures = executor.submit_many(cos, [0.0] * 50)
+            futures += [executor.submit(abs, -1) for _ in range(5)]
+            futures[7].add_done_callback(id)
+            shared.extend(futures[:3])
+            for condition in (cf.FIRST_COMPLETED, cf.FIRST_EXCEPTION, cf.ALL_COMPLETED):
+                done, _ = cf.wait([*futures, *shared[-9:]], 60, condition)
+                assert done
+            assert len(done.intersection(futures)) == len(futures)
+            assert len(list(cf.as_completed(futures, 60))) == len(futures)
+
+    shared = []
+    threads = [threading.Thread(target=work) for _ in range(n_threads)]
+    errors = []
+    threading_excepthook, threading.excepthook = threading.excepthook, errors.append
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+            assert not thread.is_alive()
+    finally:
+        threading.excepthook = threading_excepthook
+    assert errors == []
 
 
 def test_condition_waiters_and_callbacks_are_made_once(one, gate):
@@ -65,6 +113,40 @@ def test_new_future_of_the_users_works_like_the_standard_librarys():
     assert future.result() == 5
     with pytest.raises(stealpool.InvalidStateError):
         future.set_result(6)
+
+
+@pytest.mark.parametrize("native", [True, False], ids=["kernel", "callable"])
+def test_only_the_executor_sets_the_outcome_of_a_call(one, gate, native):
+    event = threading.Event()
+    call = (gate.kernel, gate.key) if native else (event.wait,)
+    running, pending = one.submit(*call), one.submit(*call)
+    while not running.running():
+        pass
+    for future in (running, pending):
+        for refused in (
+            lambda: future.set_result(5),  # noqa: B023
+            lambda: future.set_exception(KeyError("x")),  # noqa: B023
+            future.set_running_or_notify_cancel,
+        ):
+            with pytest.raises(
+                stealpool.InvalidStateError, match="its outcome from its executor"
+            ):
+                refused()
+    event.set()
+    gate.open(2)
+    assert running.result(60) == pending.result(60) != 5
+    with pytest.raises(stealpool.InvalidStateError, match="FINISHED"):
+        running.set_result(5)
+
+
+def test_cancelled_call_has_its_outcome(one, gate):
+    one.submit(gate.kernel, gate.key)
+    future = one.submit(gate.kernel, gate.key)
+    assert future.cancel()
+    assert future.set_running_or_notify_cancel() is False
+    with pytest.raises(stealpool.InvalidStateError, match="CANCELLED"):
+        future.set_result(5)
+    gate.open()
 
 
 def test_users_future_can_be_waited_for():
