@@ -201,3 +201,24 @@ def test_ctypes_memory_is_kept(one, first_byte):
     ]
     gc.collect()
     assert [future.result() for future in futures] == [i % 256 for i in range(999)]
+
+
+@pytest.mark.parametrize("collect", [True, False], ids=["taken", "dropped"])
+def test_arrays_may_use_the_executor_when_they_die(
+    make_executor, first_byte, cos, collect, until
+):
+    """Whoever releases the buffers of a batch comes back in while he does it."""
+    executor, died = make_executor(2), []
+
+    class Last(bytearray):
+        def __del__(self):
+            died.append(executor.submit(cos, 0.0).result(60))
+            executor.submit(abs, -1).add_done_callback(died.append)
+            stealpool.wait(executor.submit_many(cos, [0.0] * 3))
+
+    futures = [executor.submit(first_byte, Last(b"x")) for _ in range(300)]
+    if collect:
+        assert {future.result() for future in futures} == {ord("x")}
+    del futures
+    until(lambda: len(died) == 600)
+    assert died.count(1.0) == 300

@@ -1,9 +1,12 @@
 """Faults of kernels, which run where Python cannot catch anything."""
 
 import os
+import platform
 import signal
+import threading
 
 import pytest
+import stealpool
 
 
 @pytest.mark.parametrize("how", ["*(volatile int *)8 = 1", "__builtin_trap()"])
@@ -59,6 +62,7 @@ def test_signal_for_one_thread_of_the_pool_waits_for_ever(program):
     program(
         """
         executor = stealpool.Executor(2, thread_name_prefix="blocks")
+        executor.submit(cos, 0.0).result()  # which starts them
         def workers():
             for task in os.listdir("/proc/self/task"):
                 with open(f"/proc/self/task/{task}/comm") as file:
@@ -103,3 +107,150 @@ def test_callback_of_python_in_a_kernel_is_refused(run_python):
         """
     )
     assert "calls a Python function, which needs the GIL" in done.stdout
+
+
+ROUNDS_AND_FLUSHES = """
+    #include <fenv.h>
+    #include <stdint.h>
+    #if defined(__SSE2__)
+    #include <immintrin.h>
+    static void spoil(void)
+    {
+        fesetround(FE_UPWARD);
+        _mm_setcsr(_mm_getcsr() | 0x8040);
+    }
+    #else
+    static void spoil(void) { fesetround(FE_UPWARD); }
+    #endif
+    int spoil_for_good(void) { spoil(); return 0; }
+    int spoil_range(intptr_t begin, intptr_t end)
+    { (void)begin; (void)end; spoil(); return 0; }
+    double third(double x) { volatile double y = x; return y / 3; }
+    double half(double x) { volatile double y = x; return y / 2; }
+"""
+
+
+@pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "aarch64"), reason="modes are not restored"
+)
+def test_kernel_that_changes_the_rounding_changes_it_for_itself(
+    make_executor, compile_c
+):
+    library = compile_c(ROUNDS_AND_FLUSHES, "-lm")
+    executor = make_executor(1)
+    spoil = stealpool.kernel(library.spoil_for_good, "int ()")
+    loop = stealpool.kernel(library.spoil_range, "int (intptr_t, intptr_t)")
+    third = stealpool.kernel(library.third, "double (double)")
+    half = stealpool.kernel(library.half, "double (double)")
+    tiny = 5e-324 * 2
+    for spoiling in (
+        lambda: executor.submit(spoil).result(),
+        lambda: executor.submit_many(spoil, [()] * 9)[-1].result(),
+        lambda: executor.for_range(loop, 0, 1000),
+        spoil,
+    ):
+        spoiling()
+        for run in (lambda f, x: executor.submit(f, x).result(), lambda f, x: f(x)):
+            assert run(third, 1.0) == 1 / 3
+            assert run(half, tiny) == 5e-324
+        assert executor.submit(lambda: tiny / 2).result() == 5e-324
+
+
+def test_kernel_may_fork(make_executor, compile_c, cos):
+    """The child has only the worker, and no Python; the parent is as before."""
+    library = compile_c(
+        """
+        #include <sys/wait.h>
+        #include <unistd.h>
+        int forks(int status)
+        {
+            pid_t pid = fork();
+            if (pid == 0)
+                _exit(status);
+            return waitpid(pid, &status, 0) == pid ? WEXITSTATUS(status) : -1;
+        }
+        """
+    )
+    forks = stealpool.kernel(library.forks, "int (int)", returns="value")
+    executor, over = make_executor(2), threading.Event()
+
+    def load():
+        while not over.is_set():
+            assert sum(executor.map(cos, [0.0] * 100)) == 100
+            assert executor.submit(abs, -1).result() == 1
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        futures = executor.submit_many(forks, range(50))
+        statuses = [future.result() for future in futures]
+    finally:
+        over.set()
+        thread.join()
+    assert statuses == list(range(50))
+
+
+def test_wall_clock_that_jumps_changes_no_timeout(run_python, compile_c):
+    """Every look at the wall clock finds it an hour or a day from the last."""
+    shim = compile_c(
+        """
+        #define _GNU_SOURCE
+        #include <sys/syscall.h>
+        #include <sys/time.h>
+        #include <time.h>
+        #include <unistd.h>
+        static long jump(void)
+        {
+            static int n;
+            int i = __atomic_fetch_add(&n, 1, __ATOMIC_RELAXED);
+            return (i % 3 - 1) * 86400L + 3600;
+        }
+        int clock_gettime(clockid_t clock, struct timespec *time)
+        {
+            long code = syscall(SYS_clock_gettime, clock, time);
+            if (clock == CLOCK_REALTIME)
+                time->tv_sec += jump();
+            return (int)code;
+        }
+        int gettimeofday(struct timeval *restrict time, void *restrict zone)
+        {
+            long code = syscall(SYS_gettimeofday, time, zone);
+            time->tv_sec += jump();
+            return (int)code;
+        }
+        """
+    )
+    preloaded = [shim._name, *os.environ.get("LD_PRELOAD", "").split()]
+    run_python(
+        """
+        import ctypes, stealpool, threading, time
+        looks = [time.time() for _ in range(6)]
+        assert max(looks) - min(looks) > 80000, "the shim does nothing"
+        executor, gate = stealpool.Executor(1, queue_capacity=1), threading.Event()
+        cos = stealpool.kernel(ctypes.CDLL("libm.so.6").cos)
+        running = executor.submit(gate.wait)
+        while not running.running():
+            pass
+        start = time.monotonic()
+        late = [
+            lambda: running.result(0.02),
+            lambda: list(stealpool.as_completed([running], 0.02)),
+            lambda: next(executor.map(abs, [1], timeout=0.02)),
+            lambda: executor.view().options(timeout=0.02).submit(abs, 1).result(),
+        ]
+        for wait in late:
+            try:
+                wait()
+            except TimeoutError:
+                pass
+            else:
+                raise AssertionError("no TimeoutError")
+        assert not stealpool.wait([running], 0.02).done
+        assert executor.submit(cos, 0.0).result(3000) == 1.0
+        gate.set()
+        assert running.result(3000) is True
+        executor.shutdown(timeout=3000)
+        assert time.monotonic() - start < 40, "somebody has slept by the wall clock"
+        """,
+        env={"LD_PRELOAD": " ".join(preloaded)},
+    )

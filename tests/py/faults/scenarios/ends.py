@@ -190,3 +190,21 @@ def control_c_while_waiting(lib):
     assert future.result(10) is True
     assert executor.submit(abs, -1).result(10) == 1
     executor.shutdown()
+
+
+def control_c_in_shutdown(lib):
+    """Ctrl-C ends shutdown(); what was accepted runs, and a second call waits for it"""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    executor, gate = lib.Executor(1), threading.Event()
+    futures = [executor.submit(gate.wait, 60) for _ in range(3)]
+    signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for _ in range(3):
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        try:
+            executor.shutdown()
+        except KeyboardInterrupt:
+            continue
+        raise AssertionError("shutdown() returned")
+    gate.set()
+    executor.shutdown()
+    assert [future.result(0) for future in futures] == [True] * 3

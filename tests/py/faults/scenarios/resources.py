@@ -110,6 +110,22 @@ def an_allocation_fails_in_shutdown(lib):
         assert not thread.is_alive(), n
 
 
+def many_calls_pending(lib):
+    """100 000 calls are pending: shutdown(cancel_futures=True) cancels them all"""
+    executor, gate, heard = lib.Executor(1), threading.Event(), []
+    first = executor.submit(gate.wait, 60)
+    until(first.running)
+    futures = [executor.submit(os.abort) for _ in range(100_000)]
+    for future in futures[::1000]:
+        future.add_done_callback(heard.append)
+    executor.shutdown(wait=False, cancel_futures=True)
+    assert all(future.cancelled() for future in futures)
+    until(lambda: len(heard) == 100)
+    gate.set()
+    executor.shutdown()
+    assert first.result(0) is True
+
+
 def executors_come_and_go(lib):
     """1000 executors are made and closed: no thread and no file is left"""
     before = len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
