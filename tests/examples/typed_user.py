@@ -8,9 +8,19 @@ from typing import assert_type
 import numpy as np
 import stealpool
 from numpy.typing import NDArray
-from stealpool import AsyncFuture, Executor, Future, Kernel, as_completed, kernel, wait
+from stealpool import (
+    AsyncFuture,
+    CancellationToken,
+    Executor,
+    Future,
+    Kernel,
+    as_completed,
+    kernel,
+    wait,
+)
 from stealpool.image import gaussian_filter, rgb_to_gray
 from stealpool.kernels import integrate
+from stealpool.view import ExecutorView
 
 
 def area(width: float, height: float = 1.0) -> float:
@@ -36,8 +46,51 @@ def waiting(executor: Executor) -> float:
     return sum(future.result() for future in as_completed([*done, *left]))
 
 
+def with_views(executor: Executor) -> None:
+    token = CancellationToken()
+    child = CancellationToken(token)
+    urgent = executor.options(priority="high", cancel=child, timeout=2.5, context=None)
+    assert_type(urgent, ExecutorView)
+    assert_type(urgent.submit(area, 2.0), Future[float])
+    assert_type(urgent.options(cancel=None, timeout=None, context="copy"), ExecutorView)
+    executor.options(priority="urgent")  # type: ignore[arg-type]
+    executor.options(cancel=True)  # type: ignore[arg-type]
+    executor.options(deadline=1.0)  # type: ignore[call-arg]
+    with executor.view() as lent:
+        assert_type(lent, ExecutorView)
+        any_executor(lent)
+    try:
+        with executor.group() as group:
+            assert_type(group.submit(area, 2.0), Future[float])
+            group.submit(area, "2")  # type: ignore[arg-type]
+    except* ValueError as errors:
+        assert_type(errors, ExceptionGroup[ValueError])
+    token.cancel()
+    assert_type(token.cancelled(), bool)
+    assert_type(token.address, int)
+    lent.shutdown(wait=True, cancel_futures=True, timeout=1.0)
+
+
+def looping(executor: Executor, body: Kernel, sums: NDArray[np.float64]) -> None:
+    def piece(begin: int, end: int, scale: float) -> None:
+        sums[begin:end] *= scale
+
+    executor.for_range(body, 0, 1000, sums, grain=64)
+    executor.for_range(piece, 0, len(sums), 2.0, progress=lambda done: print(done + 1))
+    executor.for_range(piece, 0, "1000")  # type: ignore[arg-type]
+
+
+def bounded() -> Executor:
+    executor = Executor(native_workers=2, queue_capacity=100, on_full="run")
+    Executor(queue_capacity="100")  # type: ignore[arg-type]
+    return executor
+
+
 def with_kernels(executor: Executor, cos: Kernel) -> str:
     futures = executor.submit_many(cos, np.zeros(3))
+    futures += executor.submit_many(cos, [0.0, 1.0])
+    futures += executor.submit_many(cos, [(0.0,), (1.0,)])
+    executor.submit_many(area, [0.0])  # type: ignore[arg-type]
     values = [future.result() for future in futures]
     values += [executor.submit(cos, 0.0).result(), cos(0.0)]
     half = kernel(cos, returns="value")
