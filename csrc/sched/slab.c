@@ -6,7 +6,8 @@
 
 #define CELLS_AHEAD 10
 
-_Static_assert(sizeof(struct sp__block) == 4096, "as slab.h says");
+_Static_assert(sizeof(struct sp__block) == 128 * (SP_SLAB_BLOCK_CELLS + 1),
+               "as slab.h says");
 
 static struct sp__block *make_block(struct sp__slab *slab)
 {
@@ -16,7 +17,7 @@ static struct sp__block *make_block(struct sp__slab *slab)
     block->slab = slab;
     block->made_before = slab->newest;
     slab->newest = block;
-    for (int i = 0; i < SP__BLOCK_CELLS; i++)
+    for (int i = 0; i < SP_SLAB_BLOCK_CELLS; i++)
         sp__cell_set_home(&block->cells[i], block);
     return block;
 }
@@ -35,24 +36,24 @@ static bool begin_block(struct sp__slab *slab)
     /* relaxed: who frees one of its cells comes later. */
     store_relaxed(&block->back, 0u);
     slab->block = block;
-    slab->left = SP__BLOCK_CELLS;
+    slab->left = SP_SLAB_BLOCK_CELLS;
     return true;
 }
 
 /* Whoever ran its last task has the cell's line. Ask for it some cells ahead. */
 static void prefetch(const struct sp__slab *slab, uint32_t cell)
 {
-    if (cell < SP__BLOCK_CELLS)
+    if (cell < SP_SLAB_BLOCK_CELLS)
         sp_prefetch(&slab->block->cells[cell]);
     else if (slab->free)
-        sp_prefetch(&slab->free->cells[cell - SP__BLOCK_CELLS]);
+        sp_prefetch(&slab->free->cells[cell - SP_SLAB_BLOCK_CELLS]);
 }
 
 struct sp__cell *sp__slab_alloc(struct sp__slab *slab)
 {
     if (sp_unlikely(slab->left == 0) && !begin_block(slab))
         return NULL;
-    uint32_t cell = SP__BLOCK_CELLS - slab->left--;
+    uint32_t cell = SP_SLAB_BLOCK_CELLS - slab->left--;
     prefetch(slab, cell + CELLS_AHEAD);
     return &slab->block->cells[cell];
 }
@@ -66,7 +67,7 @@ static void tell(struct sp__tally *tally)
     *tally = (struct sp__tally){0};
     /* acq_rel (M3): our use of these cells, and that of all who told before, to whoever
      * tells of the last one. */
-    if (fetch_add_acq_rel(&block->back, n) + n < SP__BLOCK_CELLS)
+    if (fetch_add_acq_rel(&block->back, n) + n < SP_SLAB_BLOCK_CELLS)
         return;
     struct sp__slab *slab = block->slab;
     struct sp__block *newest = load_relaxed(&slab->returned);

@@ -36,14 +36,16 @@ struct sp__cell {
 };
 
 /* With its head, a block takes 4 KiB: so much may one task keep that runs for long. */
-#define SP__BLOCK_CELLS 31
+#ifndef SP_SLAB_BLOCK_CELLS
+#define SP_SLAB_BLOCK_CELLS 31
+#endif
 
 struct sp__block {
     struct sp__block *next; /* of those that are free */
     struct sp__block *made_before;
     struct sp__slab *slab;
     _Atomic(uint32_t) back; /* cells that were freed since it was given out (M3) */
-    SP_CACHE_ALIGNED struct sp__cell cells[SP__BLOCK_CELLS];
+    SP_CACHE_ALIGNED struct sp__cell cells[SP_SLAB_BLOCK_CELLS];
 };
 
 /** Where the cell lies; NULL: too large for a slab, from sp__alloc(). */

@@ -43,7 +43,7 @@ static void cells_lie_in_the_order_in_which_they_are_given_out(void)
 {
     struct sp__slab *slab = new_slab();
     struct sp__cell *first = sp__slab_alloc(slab);
-    for (int i = 1; i < SP__BLOCK_CELLS; i++)
+    for (int i = 1; i < SP_SLAB_BLOCK_CELLS; i++)
         CHECK(sp__slab_alloc(slab) == first + i);
     free_slab(slab);
 }
@@ -52,14 +52,14 @@ static void a_block_is_given_out_again_when_all_its_cells_are_back(void)
 {
     struct sp__slab *slab = new_slab();
     struct sp__freed freed = {0};
-    struct sp__cell *cells[2 * SP__BLOCK_CELLS];
-    for (int i = 0; i < 2 * SP__BLOCK_CELLS; i++)
+    struct sp__cell *cells[2 * SP_SLAB_BLOCK_CELLS];
+    for (int i = 0; i < 2 * SP_SLAB_BLOCK_CELLS; i++)
         cells[i] = sp__slab_alloc(slab);
-    for (int i = 1; i < 2 * SP__BLOCK_CELLS; i++)
+    for (int i = 1; i < 2 * SP_SLAB_BLOCK_CELLS; i++)
         sp__cell_free(&freed, cells[i]);
     sp__freed_tell(&freed);
-    CHECK(sp__slab_alloc(slab) == cells[SP__BLOCK_CELLS]);
-    for (int i = 1; i < SP__BLOCK_CELLS; i++)
+    CHECK(sp__slab_alloc(slab) == cells[SP_SLAB_BLOCK_CELLS]);
+    for (int i = 1; i < SP_SLAB_BLOCK_CELLS; i++)
         sp__slab_alloc(slab);
     sp__cell_free(&freed, cells[0]);
     sp__freed_tell(&freed);
@@ -72,8 +72,8 @@ static void cells_come_back_before_more_memory_is_taken(void)
     struct sp__slab *slabs[] = {new_slab(), new_slab()};
     struct sp__freed freed[2] = {0};
     for (int round = 0; round < 20; round++) {
-        struct sp__cell *cells[32 * SP__BLOCK_CELLS];
-        int n = 32 * SP__BLOCK_CELLS;
+        struct sp__cell *cells[32 * SP_SLAB_BLOCK_CELLS];
+        int n = 32 * SP_SLAB_BLOCK_CELLS;
         for (int i = 0; i < n; i++)
             CHECK((cells[i] = sp__slab_alloc(slabs[i % 2])) != NULL);
         for (int i = 0; i < n; i++)

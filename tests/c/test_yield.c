@@ -58,7 +58,8 @@ static void yielding_in_vain_costs_a_fiftieth_of_the_time(void)
         now_ns += 5000; /* what else there is to do */
     }
     CHECK(lost > 0);
-    CHECK((lost - takes_ns) * 50 <= now_ns - start); /* the last one has its pause yet */
+    CHECK((lost - takes_ns) * 50 <=
+          now_ns - start); /* the last one has its pause yet */
 }
 #endif
 

@@ -33,6 +33,31 @@ class Twin:
 
 
 TWINS = [
+    # -------------------------------------------------------------------- slab
+    Twin(
+        "a block is given out with a cell in use",
+        "sched/slab.c",
+        "+ n < SP_SLAB_BLOCK_CELLS)",
+        "+ n < SP_SLAB_BLOCK_CELLS - 1)",
+    ),
+    Twin(
+        "cells are counted relaxed",
+        "sched/slab.c",
+        "fetch_add_acq_rel(&block->back, n)",
+        "fetch_add_relaxed(&block->back, n)",
+    ),
+    Twin(
+        "a block comes back relaxed",
+        "sched/slab.c",
+        "cas_weak_release(&slab->returned, &newest, block)",
+        "cas_weak_relaxed(&slab->returned, &newest, block)",
+    ),
+    Twin(
+        "a slab is unlocked relaxed",
+        "sched/slab.c",
+        "store_release(&slab->lock, 0)",
+        "store_relaxed(&slab->lock, 0)",
+    ),
     # ------------------------------------------------------------------- deque
     Twin(
         "the last task is taken without asking the thieves",
