@@ -337,8 +337,13 @@ static bool search(struct sp__worker *worker)
     sp_pool *pool = worker->pool;
     uint32_t cpu = sp__os_current_cpu();
     store_relaxed(&worker->cpu, cpu);
-    if (load_relaxed(&pool->submit_cpu) == cpu)
-        return search_by_yielding(pool);
+    if (load_relaxed(&pool->submit_cpu) == cpu) {
+        if (!search_by_yielding(pool))
+            return false;
+        /* We take turns with the submitter. Asleep, we would be woken elsewhere. */
+        sp__worker_leave_cpu(cpu);
+        return true;
+    }
     if (worker->keepalive_ns == 0)
         return false;
     int64_t until = sp__os_now_ns() + worker->search_ns;
