@@ -10,7 +10,7 @@
 #include "sched/pool.h"
 #include "sched/task.h"
 
-#define YIELDS_PER_SPIN 2
+#define YIELDS_PER_WAIT 2
 
 /* ------------------------------------------------------------------ making */
 
@@ -118,22 +118,10 @@ bool sp_cell_was_cancelled(const struct sp_cell *cell)
 
 /* ----------------------------------------------------------------- waiting */
 
-/* All workers are on this CPU, and get no further while we look. */
-static bool spin_by_yielding(struct sp_cell *cell, sp_pool *pool)
-{
-    for (int i = 0; i < YIELDS_PER_SPIN; i++) {
-        if (!sp__yield(&pool->yield))
-            return false;
-        if (sp_task_phase(&cell->task) >= SP_DONE)
-            return true;
-    }
-    return false;
-}
-
-bool sp_cell_spin(struct sp_cell *cell, sp_pool *pool, int64_t spin_ns)
+bool sp_cell_spin(struct sp_cell *cell, const sp_pool *pool, int64_t spin_ns)
 {
     if (!sp__pool_is_elsewhere(pool))
-        return spin_by_yielding(cell, pool);
+        return false;
     int64_t until = sp__os_now_ns() + spin_ns;
     do {
         if (sp_task_phase(&cell->task) >= SP_DONE)
@@ -141,6 +129,15 @@ bool sp_cell_spin(struct sp_cell *cell, sp_pool *pool, int64_t spin_ns)
         sp__os_pause();
     } while (sp__os_now_ns() < until);
     return false;
+}
+
+void sp_cell_yield(struct sp_cell *cell, sp_pool *pool)
+{
+    if (sp__pool_is_elsewhere(pool))
+        return;
+    for (int i = 0; i < YIELDS_PER_WAIT; i++)
+        if (sp_task_phase(&cell->task) >= SP_DONE || !sp__yield(&pool->yield))
+            return;
 }
 
 sp_status sp_cells_wait(struct sp_cell *const *cells, size_t n, int64_t timeout_ns)

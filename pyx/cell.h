@@ -170,9 +170,15 @@ sp_status sp_cells_wait(struct sp_cell *const *cells, size_t n, int64_t timeout_
 
 /**
  * Look at the task for `spin_ns`, if a worker of `pool`, which runs it, is on
- * another CPU; else yield this one to it, for as long as that is cheap. True when the
- * task has ended.
+ * another CPU. True when it has ended.
  */
-bool sp_cell_spin(struct sp_cell *cell, sp_pool *pool, int64_t spin_ns);
+bool sp_cell_spin(struct sp_cell *cell, const sp_pool *pool, int64_t spin_ns);
+
+/**
+ * Before sleeping for the task: yield this CPU, if all workers of `pool` are on it, for
+ * as long as that is cheap (see sched/yield.h). Without the GIL, which nobody else could
+ * have meanwhile.
+ */
+void sp_cell_yield(struct sp_cell *cell, sp_pool *pool);
 
 #endif /* SP_PYX_CELL_H */

@@ -261,7 +261,8 @@ cdef extern from "cell.h" nogil:
         sp_cell **cells, size_t n, int64_t timeout_ns
     )
 
-    bint sp_cell_spin(sp_cell *cell, sp_pool *pool, int64_t spin_ns)
+    bint sp_cell_spin(sp_cell *cell, const sp_pool *pool, int64_t spin_ns)
+    void sp_cell_yield(sp_cell *cell, sp_pool *pool)
 
 
 cdef extern from "room.h" nogil:

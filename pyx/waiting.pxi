@@ -15,7 +15,7 @@ cdef int64_t ns_of(object timeout) except? -2:
     return <int64_t>(seconds * 1e9)
 
 
-cdef sp_gauge may_spin  # 0 with one CPU: there we only yield it
+cdef sp_gauge may_spin  # 0 with one CPU: there we only yield
 
 # How long a waiter looks at the task before it gives the GIL away: long enough for a
 # worker that is awake; and when getting the GIL back was dear, because another thread
@@ -27,10 +27,9 @@ cdef sp_gauge spin_ns  # of whichever thread has waited last
 
 cdef bint spin(sp_cell *cell, Home home):
     """Look at the task for a while, with the GIL in hand. True when it has ended."""
-    cdef int64_t most_ns = sp_gauge_read(&spin_ns) if sp_gauge_read(&may_spin) else 0
     if not sp_latch_is_set(&home.pool.is_made):  # it waits in line
         return False
-    return sp_cell_spin(cell, home.pool.pool, most_ns)
+    return sp_cell_spin(cell, home.pool.pool, sp_gauge_read(&spin_ns))
 
 
 cdef void learn_from_wait(int64_t price_ns) noexcept:
@@ -50,7 +49,7 @@ cdef int await_end(FutureBase future, object timeout) except -1:
             if not is_native(cell):
                 if left_ns != 0:
                     run_if_on_lane(future, cell)
-            elif left_ns != 0:
+            elif sp_gauge_read(&may_spin) and left_ns != 0:
                 spin(cell, future.home)
         if sp_gauge_read(&is_debugging) and left_ns < 0:
             is_noted = note_wait((future,), True)
@@ -78,6 +77,7 @@ cdef sp_status wait_cells(
     cdef int64_t deadline_ns = 0, woken_ns
     cdef sp_status status = SP_OK
     cdef CallQueue lane = None
+    cdef sp_pool *pool = NULL
     cdef size_t i
     if left_ns > 0:
         deadline_ns = now_ns() + left_ns
@@ -90,12 +90,16 @@ cdef sp_status wait_cells(
         return SP_ETIMEDOUT
     if not is_native(cells[i - 1]):  # the caller has the futures
         lane = (<FutureBase>cells[i - 1].future).home.lane
+    elif sp_latch_is_set(&home.pool.is_made):  # else it waits in line
+        pool = home.pool.pool
     while True:
         check_stale(cells, n)
         PyErr_CheckSignals()  # those that came while we spun
         with nogil:
             if lane is not None:
                 sp_lane_spin(&lane.lane, &cells[i - 1].task)
+            elif pool != NULL:
+                sp_cell_yield(cells[i - 1], pool)
             status = sp_cells_wait(cells, n, left_ns)
             woken_ns = sp__os_now_ns()
         learn_from_wait(sp__os_now_ns() - woken_ns)
@@ -198,7 +202,7 @@ def wait_all(set futures, timeout):
         if n:
             future = <FutureBase>cells[n - 1].future
             run_those_on_lane(cells, n, left_ns)
-            if left_ns != 0 and is_native(cells[n - 1]):
+            if sp_gauge_read(&may_spin) and left_ns != 0 and is_native(cells[n - 1]):
                 spin(cells[n - 1], future.home)
             if sp_gauge_read(&is_debugging) and left_ns < 0:
                 is_noted = note_wait(futures, True)

@@ -27,6 +27,7 @@
 #define PAUSES_PER_STREAM_LOOK 16
 #define PAUSES_PER_LOOK 8
 #define YIELDS_PER_SEARCH 2
+#define ASK_EVERY_NS 2000000 /* which CPUs are open to us: a system call */
 
 static _Thread_local struct sp__worker *current;
 
@@ -318,6 +319,20 @@ static bool work(struct sp__worker *worker)
 
 /* ------------------------------------------------------------------ idling */
 
+/* No other CPU is open to this worker, so it is not woken on one either. And as long as
+ * one yields, nobody else is woken; so where each has a CPU of its own, none may. */
+static bool is_confined(struct sp__worker *worker)
+{
+    if (worker->pool->staff.pin)
+        return false;
+    int64_t now = sp__os_now_ns();
+    if (now - worker->asked_at >= ASK_EVERY_NS) {
+        worker->asked_at = now;
+        worker->is_confined = sp__os_affinity_cpus() == 1;
+    }
+    return worker->is_confined;
+}
+
 /* The last submitter is on this CPU, and cannot go on while we look. */
 static bool search_by_yielding(sp_pool *pool)
 {
@@ -337,13 +352,8 @@ static bool search(struct sp__worker *worker)
     sp_pool *pool = worker->pool;
     uint32_t cpu = sp__os_current_cpu();
     store_relaxed(&worker->cpu, cpu);
-    if (load_relaxed(&pool->submit_cpu) == cpu) {
-        if (!search_by_yielding(pool))
-            return false;
-        /* We take turns with the submitter. Asleep, we would be woken elsewhere. */
-        sp__worker_leave_cpu(cpu);
-        return true;
-    }
+    if (load_relaxed(&pool->submit_cpu) == cpu)
+        return is_confined(worker) && search_by_yielding(pool);
     if (worker->keepalive_ns == 0)
         return false;
     int64_t until = sp__os_now_ns() + worker->search_ns;

@@ -41,6 +41,8 @@ struct sp__worker {
     uint32_t fruitless;     /* searches in a row that led to nothing */
     int64_t search_ns;      /* how long to search before parking; adapts */
     int64_t moved_at;       /* when it last left a CPU */
+    int64_t asked_at;       /* when it last asked for its CPUs */
+    bool is_confined;       /* there was one only */
     struct sp__freed freed; /* cells, of which their blocks are not yet told */
     sp_group *left;         /* has so many tasks less: not yet told, see spawn.h */
     uint32_t n_left;

@@ -5,6 +5,8 @@
 /* What takes longer went to a stranger, or to a task long enough to sleep for. */
 #define DEAR_NS 50000
 #define PAUSE 50 /* times as long there is no other */
+#define DEAREST_NS \
+    100000000 /* what is above was no time slice: the process was stopped */
 
 bool sp__yield(struct sp__yield *yield)
 {
@@ -13,7 +15,8 @@ bool sp__yield(struct sp__yield *yield)
         return false;
     sp__os_yield();
     int64_t end = sp__os_now_ns();
-    if (end - start > DEAR_NS)
-        store_relaxed(&yield->not_before, end + PAUSE * (end - start));
+    int64_t took = end - start < DEAREST_NS ? end - start : DEAREST_NS;
+    if (took > DEAR_NS)
+        store_relaxed(&yield->not_before, end + PAUSE * took);
     return true;
 }

@@ -46,6 +46,16 @@ static void after_a_dear_yield_there_is_none_for_fifty_times_as_long(void)
     CHECK_EQ(yields, 2);
 }
 
+static void a_process_that_was_stopped_may_soon_yield_again(void)
+{
+    struct sp__yield yield = {0};
+    takes_ns = INT64_C(3600000000000);
+    CHECK(sp__yield(&yield));
+    CHECK(!sp__yield(&yield));
+    now_ns += INT64_C(5000000000);
+    CHECK(sp__yield(&yield));
+}
+
 static void yielding_in_vain_costs_a_fiftieth_of_the_time(void)
 {
     struct sp__yield yield = {0};
@@ -68,6 +78,7 @@ int main(void)
 #ifdef CAN_WRAP
     RUN(a_yield_that_is_short_may_be_followed_by_others);
     RUN(after_a_dear_yield_there_is_none_for_fifty_times_as_long);
+    RUN(a_process_that_was_stopped_may_soon_yield_again);
     RUN(yielding_in_vain_costs_a_fiftieth_of_the_time);
 #endif
     return 0;

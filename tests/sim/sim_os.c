@@ -113,9 +113,10 @@ void sp__os_leave_cpu(uint32_t cpu)
     (void)cpu;
 }
 
+/* One worker has to take turns with the main thread. */
 uint32_t sp__os_affinity_cpus(void)
 {
-    return 2;
+    return sim->current->id == 2 ? 1 : 2;
 }
 
 /* base/quota.c reads files. */
