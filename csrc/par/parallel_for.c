@@ -41,9 +41,11 @@
 #define SHORTEST_PIECE_NS 400
 #define PIECES_PER_THREAD 8
 
-/* Of less than this, pieces are not timed: on virtual machines the clock takes some 40
- * nanoseconds, a tenth of such a piece. */
+/* Of less than this, only a thread's first piece is timed: on virtual machines the clock
+ * takes some 40 nanoseconds, a tenth of such a piece. The others are, too, if the first
+ * one took so many times what was expected. */
 #define WORTH_TIMING_NS 8000
+#define FAR_OFF 8
 
 /* First pieces grow until they took this long, so that the clock's own cost
  * and resolution do not matter; as long as they take next to nothing, faster. */
@@ -80,6 +82,7 @@ struct loop {
     uint32_t piece; /* units of a thread's first piece */
     uint32_t seats;
     int64_t piece_ns; /* what a piece should take; 0 = as long as the first */
+    bool is_short;    /* not worth timing each piece */
     sp_range_fn body;
     void *user;
     sp_pool *pool;
@@ -212,7 +215,8 @@ static void run_pieces(struct loop *loop, uint32_t seat)
 {
     struct range *own = &loop->ranges[seat];
     uint32_t piece = loop->piece;
-    int64_t began = loop->piece_ns ? sp__os_now_ns() : 0;
+    bool is_timed = loop->piece_ns > 0;
+    int64_t began = is_timed ? sp__os_now_ns() : 0;
     uint32_t first;
     do {
         uint32_t n;
@@ -220,10 +224,11 @@ static void run_pieces(struct loop *loop, uint32_t seat)
             run_units(loop, own, first, n);
             if (seat == 0)
                 sp__task_look();
-            if (!loop->piece_ns)
+            if (!is_timed)
                 continue;
             int64_t now = sp__os_now_ns();
             piece = adapt(piece, n, now - began, loop->piece_ns);
+            is_timed = !loop->is_short || now - began > FAR_OFF * loop->piece_ns;
             began = now;
         }
     } while (!is_stopped(loop) && refill(loop, own));
@@ -298,7 +303,8 @@ static void choose_piece(struct loop *loop, double unit_ns, double rest_ns)
                                               : SHORTEST_PIECE_NS;
     double units = unit_ns > 0 ? piece_ns / unit_ns : 1e9;
     loop->piece = units < 1 ? 1 : units < 1e9 ? (uint32_t)units : 1000000000;
-    loop->piece_ns = is_short ? 0 : (int64_t)piece_ns;
+    loop->piece_ns = (int64_t)piece_ns;
+    loop->is_short = is_short;
 }
 
 /* Loops too short to wake anybody for, one after the other, are worth it together:
@@ -399,6 +405,7 @@ int sp_parallel_for_with(sp_pool *pool, intptr_t begin, intptr_t end,
     store_relaxed(&loop.end, loop.n);
     loop.done = 0;
     loop.piece_ns = 0;
+    loop.is_short = false;
     loop.body = body;
     loop.user = user;
     loop.pool = pool;
