@@ -13,7 +13,7 @@ cdef sp_bell bell
 # How long buffers may wait for somebody to collect them in passing.
 cdef int64_t PATIENCE_NS = 100000000
 
-cdef object drainer = None     # the thread; in the critical section of `timed`
+cdef object drainer = None     # the thread; in the critical section of `timed_lock`
 cdef sp_gauge drainer_is_there
 cdef sp_gauge drainer_stops
 
@@ -30,7 +30,7 @@ cdef int start_drainer() except -1:
     if sp_gauge_read(&drainer_is_there) or sp_gauge_read(&drainer_stops):
         return 0
     thread = _Thread(target=drain_until_stopped, name="stealpool-drainer", daemon=True)
-    with cython.critical_section(timed):
+    with cython.critical_section(timed_lock):
         if drainer is not None:  # another thread was quicker
             return 0
         drainer = thread
@@ -38,7 +38,7 @@ cdef int start_drainer() except -1:
     try:
         thread.start()
     except BaseException:
-        with cython.critical_section(timed):
+        with cython.critical_section(timed_lock):
             drainer = None
             sp_gauge_set(&drainer_is_there, False)
         raise
@@ -70,6 +70,7 @@ cdef bint nothing_to_drain() noexcept nogil:
 
 # Homes with time limits and tasks that are not due yet; when the first one is.
 cdef list timed = []
+cdef object timed_lock = object()  # its own: a list's calls enter that of the list
 # An earlier alarm is set before the bell is rung, and read after it was heard.
 cdef sp_gauge alarm_ns
 
@@ -77,7 +78,7 @@ cdef sp_gauge alarm_ns
 cdef int set_alarm(Home home) except -1:
     """A task with a time limit has joined the home: see that the drainer wakes up."""
     cdef int64_t due_ns
-    with cython.critical_section(timed):
+    with cython.critical_section(timed_lock):
         if home.is_timed:
             return 0  # its older tasks are due before
         timed.append(home)
@@ -94,7 +95,7 @@ cdef int expire_due() except -1:
     """Cancel what is due; set the alarm for the next."""
     cdef int64_t due_ns, first_ns = SP_BELL_NO_ALARM
     cdef list left
-    with cython.critical_section(timed):
+    with cython.critical_section(timed_lock):
         left = []
         for home in timed:
             due_ns = sp_home_expire((<Home>home).home, now_ns())
@@ -115,14 +116,14 @@ def stop_drainer(timeout):
     """
     global drainer
     sp_gauge_set(&drainer_stops, True)
-    with cython.critical_section(timed):
+    with cython.critical_section(timed_lock):
         thread = drainer
     if thread is not None:
         sp_bell_ring_urgently(&bell)
         thread.join(timeout)
         if thread.is_alive():
             return
-        with cython.critical_section(timed):
+        with cython.critical_section(timed_lock):
             drainer = None
         drain_announced()
     drain_reclaimed()

@@ -473,12 +473,13 @@ cdef object homes = _WeakSet()
 
 def mark_stale():
     """In the child of a fork: native threads and what they run are not here."""
-    global epoch, drainer, main_thread, pool_lock
+    global epoch, drainer, main_thread, pool_lock, timed_lock
     epoch += 1
     main_thread = PyThread_get_thread_ident()
     drainer = None
     sp_gauge_set(&drainer_is_there, False)
     pool_lock = _RLock()  # a thread of the parent may have it
+    timed_lock = object()  # or be in its critical section
     sp_gauge_set(&alarm_ns, SP_BELL_NO_ALARM)
     timed.clear()
     # What they hold is the parent's to announce; and they may look as if somebody had

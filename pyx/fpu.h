@@ -35,7 +35,8 @@ static inline void sp_fpu_restore(uint64_t mode)
     if (sp_fpu_mode() == mode)
         return;
 #if defined(__SSE2__)
-    __builtin_ia32_ldmxcsr((uint32_t)mode);
+    __builtin_ia32_ldmxcsr((uint32_t)mode |
+                           (__builtin_ia32_stmxcsr() & UINT32_C(0x3f)));
 #elif defined(__aarch64__)
     __asm__ volatile("msr fpcr, %0" : : "r"(mode));
 #endif

@@ -17,6 +17,7 @@ cdef class Pool:
     cdef bytes name
     cdef uint64_t born
     cdef bint is_abandoned
+    cdef bint is_closed  # in the critical section; whoever makes it later closes it
 
     def __cinit__(self, unsigned size, bytes name):
         self.size = size
@@ -49,9 +50,17 @@ cdef class Pool:
             if self.pool == NULL:
                 self.pool, pool = pool, NULL
                 sp_latch_set(&self.is_made)
+            if self.is_closed:
+                sp_pool_close(self.pool, SP_DRAIN)
         with nogil:
             sp_pool_free(pool)
         return 0
+
+    cdef bint make_no_more(self) except -1:
+        """Whether it was made; who makes it from now on, closes it."""
+        with cython.critical_section(self):
+            self.is_closed = True
+        return sp_latch_is_set(&self.is_made)
 
     cdef unsigned workers(self):
         """How many it has, or will have."""
@@ -68,7 +77,7 @@ cdef class Pool:
 
     cdef int close(self) except -1:
         """Its workers end when nothing is queued any more."""
-        if sp_latch_is_set(&self.is_made):
+        if self.make_no_more():
             sp_pool_close(self.pool, SP_DRAIN)
         return 0
 
@@ -80,9 +89,7 @@ cdef class Pool:
         """Run what is queued, stop the workers. False: they go on after that time."""
         cdef int64_t deadline_ns = now_ns() + left_ns
         cdef sp_status status = SP_EINTR
-        if not sp_latch_is_set(&self.is_made):
-            return True
-        if self.born != epoch or self.is_abandoned:
+        if self.born != epoch or self.is_abandoned or not self.make_no_more():
             return True
         if sp_on_worker(self.pool):
             raise RuntimeError("a pool cannot be shut down by one of its own workers")
@@ -103,7 +110,7 @@ cdef class Pool:
         """At exit: its workers run kernels that do not stop. They and what they use
         are leaked."""
         self.is_abandoned = True
-        if sp_latch_is_set(&self.is_made):
+        if self.make_no_more():
             sp_pool_close(self.pool, SP_ABANDON)
         return 0
 
@@ -115,7 +122,7 @@ cdef object pool_lock = _RLock()  # of process_pool
 cdef Pool shared_pool():
     """The pool that all executors without a size of their own borrow."""
     global process_pool
-    with pool_lock:  # to make it takes a while, without the GIL
+    with pool_lock:
         if process_pool is None or process_pool.born != epoch:
             process_pool = Pool(0, b"stealpool")
         return process_pool
@@ -200,8 +207,7 @@ cdef class Home:
             return
         # The pool stays open for what is queued, and is freed with the grave.
         grave = Grave.make(self)
-        with cython.critical_section(graveyard):
-            graveyard.append(grave)
+        graveyard.append(grave)
 
     cdef Home borrowed(self):
         """The home of a new view: same pool, lane and gates; tasks of its own."""
@@ -315,15 +321,19 @@ cdef list graveyard = []
 
 
 cdef int clear_graveyard() except -1:
-    """Free what the last tasks have left."""
-    cdef list left, before
-    with cython.critical_section(graveyard):
-        before = graveyard[:]  # to be freed outside
-        left = [grave for grave in before if not (<Grave>grave).is_over()]
-        graveyard[:] = left
+    """Free what the last tasks have left.
+
+    One call of a list's is atomic; two are not, even in its own critical section, which
+    each of them enters again and so lets go.
+    """
+    for grave in all_graves():
+        if (<Grave>grave).is_over():
+            try:
+                graveyard.remove(grave)
+            except ValueError:
+                pass  # another thread was quicker
     return 0
 
 
 cdef list all_graves():
-    with cython.critical_section(graveyard):
-        return graveyard[:]
+    return list(graveyard)

@@ -194,7 +194,9 @@ cdef class Inbox:
         """
         cdef sp_cell *cell
         cdef bint has_ended
-        if self.loop_ready is None or self.loop_ready or self.ready:
+        if not sp_gauge_read(&may_spin) or self.loop_ready is None:
+            return False
+        if self.loop_ready or self.ready:
             return False
         if self.skip > 0:
             self.skip -= 1
@@ -283,6 +285,9 @@ cdef class Reply:
             except RuntimeError:
                 sp_latch_lower(&inbox.called)
                 inbox.ready.clear()  # the loop is closed
+            except BaseException:
+                sp_latch_lower(&inbox.called)
+                raise
 
     cdef bint disarm(self) except -1:
         """Take the ticket back. False: it is in the queue, or on its way."""

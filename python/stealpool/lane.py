@@ -77,7 +77,10 @@ class Lane:
 
         No locks: signal handlers, finalizers and callbacks submit, too.
         """
-        index = self._vacant.popleft() if self._vacant else self._more()
+        try:
+            index = self._vacant.popleft()
+        except IndexError:
+            index = self._more()
         # The thread refers to the lane, never to the executor, which can so be
         # collected; its collection closes the lane.
         # A daemon to the interpreter's exit, which join_all() is a part of and can end
