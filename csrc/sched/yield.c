@@ -5,8 +5,9 @@
 /* What takes longer went to a stranger, or to a task long enough to sleep for. */
 #define DEAR_NS 50000
 #define PAUSE 50 /* times as long there is no other */
-#define DEAREST_NS \
-    100000000 /* what is above was no time slice: the process was stopped */
+
+/* What is above was no time slice: the process was stopped. */
+#define DEAREST_NS 100000000
 
 bool sp__yield(struct sp__yield *yield)
 {
