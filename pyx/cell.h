@@ -177,7 +177,7 @@ bool sp_cell_spin(struct sp_cell *cell, const sp_pool *pool, int64_t spin_ns);
 /**
  * Before sleeping for the task: yield this CPU, if all workers of `pool` are on it, for
  * as long as that is cheap (see sched/yield.h). Without the GIL, which nobody else could
- * have meanwhile.
+ * have meanwhile; with it, when to get it back would take far longer than the task.
  */
 void sp_cell_yield(struct sp_cell *cell, sp_pool *pool);
 

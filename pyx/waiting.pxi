@@ -26,10 +26,19 @@ cdef sp_gauge spin_ns  # of whichever thread has waited last
 
 
 cdef bint spin(sp_cell *cell, Home home):
-    """Look at the task for a while, with the GIL in hand. True when it has ended."""
+    """Look at the task for a while, with the GIL in hand. True when it has ended.
+
+    Its worker may need this CPU, which is then given away; the GIL is kept if it is
+    dear, for another thread would have it for a switch interval.
+    """
+    cdef int64_t ns = sp_gauge_read(&spin_ns)
     if not sp_latch_is_set(&home.pool.is_made):  # it waits in line
         return False
-    return sp_cell_spin(cell, home.pool.pool, sp_gauge_read(&spin_ns))
+    if sp_gauge_read(&may_spin) and sp_cell_spin(cell, home.pool.pool, ns):
+        return True
+    if ns > SPIN_NS:
+        sp_cell_yield(cell, home.pool.pool)
+    return sp_task_phase(&cell.task) >= SP_DONE
 
 
 cdef void learn_from_wait(int64_t price_ns) noexcept:
@@ -49,7 +58,7 @@ cdef int await_end(FutureBase future, object timeout) except -1:
             if not is_native(cell):
                 if left_ns != 0:
                     run_if_on_lane(future, cell)
-            elif sp_gauge_read(&may_spin) and left_ns != 0:
+            elif left_ns != 0:
                 spin(cell, future.home)
         if sp_gauge_read(&is_debugging) and left_ns < 0:
             is_noted = note_wait((future,), True)
@@ -202,7 +211,7 @@ def wait_all(set futures, timeout):
         if n:
             future = <FutureBase>cells[n - 1].future
             run_those_on_lane(cells, n, left_ns)
-            if sp_gauge_read(&may_spin) and left_ns != 0 and is_native(cells[n - 1]):
+            if left_ns != 0 and is_native(cells[n - 1]):
                 spin(cells[n - 1], future.home)
             if sp_gauge_read(&is_debugging) and left_ns < 0:
                 is_noted = note_wait(futures, True)

@@ -60,14 +60,16 @@ def pin(main_cpus: Iterable[int], other_cpus: Iterable[int]) -> None:
 
 
 @contextmanager
-def busy_thread() -> Iterator[None]:
-    """A thread that runs Python code all the time."""
+def busy_thread(call: Callable[[], object] | None = None) -> Iterator[None]:
+    """A thread that runs Python code all the time; or `call`, again and again."""
     is_over = False
 
     def count() -> None:
         n = 0
         while not is_over:
             n += 1
+            if call:
+                call()
 
     thread = threading.Thread(target=count)
     thread.start()
