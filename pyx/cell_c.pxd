@@ -58,7 +58,7 @@ cdef extern from "lane.h" nogil:
         pass
 
     ctypedef struct sp_seat "struct sp_seat":
-        pass
+        bint is_late
 
     ctypedef struct sp_lane "struct sp_lane":
         uint32_t queued

@@ -9,9 +9,6 @@
 /* Of a seat. */
 enum { SPINS, SLEEPS, CALLED };
 
-/* A callable that is seen to release the GIL makes so many submits call a thread each. */
-#define EAGER 64
-
 /* ------------------------------------------------------------------ the lock */
 
 static void lock(struct sp_lane *lane)
@@ -141,7 +138,7 @@ enum sp_lane_need sp_lane_put(struct sp_lane *lane, struct sp_call *call,
     store_relaxed(&lane->caller_cpu, sp__os_current_cpu());
     lock(lane);
     append(lane, call, priority);
-    if (lane->called == 0 || lane->eagerness > 0 || lane->is_parallel)
+    if (lane->called == 0 || lane->is_eager || lane->is_parallel)
         seat = call_one(lane);
     if (lane->queued > lane->available && lane->vacant > 0) {
         lane->vacant--;
@@ -190,8 +187,6 @@ void sp_lane_leave(struct sp_lane *lane, struct sp_seat *seat)
     }
     if (seat->is_available)
         lane->available--;
-    else
-        lane->inside--;
     seat->is_available = false;
     bool was_called = seat->is_called;
     be_counted_out(lane, seat);
@@ -209,24 +204,18 @@ struct sp_call *sp_lane_take(struct sp_lane *lane, struct sp_seat *seat)
     struct sp_seat *next = NULL;
     lock(lane);
     be_counted_out(lane, seat);
-    if (seat->is_available && lane->inside > 0)
-        lane->eagerness = EAGER; /* we have the GIL, and they are inside a callable */
-    else if (!seat->is_available && lane->eagerness > 0)
-        lane->eagerness--;
+    if (seat->is_available)
+        lane->is_eager = seat->is_late;
     struct sp_call *call = pop(lane);
     if (call) {
-        if (seat->is_available) {
+        if (seat->is_available)
             lane->available--;
-            lane->inside++;
-        }
         seat->is_available = false;
         if (lane->queued > 0 && lane->called == 0)
             next = call_one(lane);
     } else {
-        if (!seat->is_available) {
+        if (!seat->is_available)
             lane->available++;
-            lane->inside--;
-        }
         seat->is_available = true;
         seat->next = lane->idle;
         seat->handoffs = load_relaxed(&lane->handoffs);

@@ -53,8 +53,9 @@ struct sp_seat {
     _Atomic(uint32_t) word; /* enum in lane.c: spins, sleeps or called (Q2) */
     struct sp_seat *next;   /* idle for longer than this one */
     uint32_t handoffs;      /* of the lane, when the thread went idle */
-    bool is_available;      /* counted in lane->available; else in lane->inside */
+    bool is_available;      /* counted in lane->available; else it runs callables */
     bool is_called;         /* counted in lane->called */
+    bool is_late;           /* got the GIL only when another thread had to give it away */
 };
 
 struct sp_lane {
@@ -67,10 +68,9 @@ struct sp_lane {
     uint32_t vacant;      /* threads that may still be started */
     uint32_t available;   /* threads that look at the queue next, or were started */
     uint32_t called;      /* of these, how many are on their way */
-    uint32_t inside;      /* threads that run a callable */
-    uint32_t eagerness;   /* > 0: callables release the GIL */
     struct sp_seat *idle; /* the last one to go idle is the first to be called */
     bool is_closed;
+    bool is_eager;              /* each submit calls a thread: the last one came late */
     bool is_parallel;           /* there is no GIL */
     struct sp_spin thread_spin; /* of the one thread that may spin */
 

@@ -39,7 +39,7 @@ def run_callables(CallQueue queue not None):
     cdef sp_call *call
     cdef sp_cell *ended = NULL  # has run, but its task is not finished yet
     cdef FutureBase future
-    cdef int64_t since_ns = now_ns()
+    cdef int64_t since_ns = now_ns(), called_ns
     sp_gauge_set(&switch_interval_ns, <int64_t>(_sys.getswitchinterval() * 1e9))
     memset(&seat, 0, sizeof(seat))
     sp_lane_sit(lane, &seat)
@@ -52,8 +52,10 @@ def run_callables(CallQueue queue not None):
                 # Who waits for it wants the GIL: it is free by now.
                 finish(ended)
                 sp_lane_wait(lane, &seat)
+                called_ns = sp__os_now_ns()
             ended = NULL
             since_ns = now_ns()
+            seat.is_late = since_ns - called_ns > sp_gauge_read(&switch_interval_ns) // 2
             continue
         finish(ended)
         future = future_of_call(call)
