@@ -33,41 +33,22 @@ cdef class ArrayPlan(Plan):
 
     cdef object finish  # makes the result out of self.result, or None
 
+    cdef bint returns_status(self) noexcept:
+        return False
+
     cdef object result_of(self, sp_cell *cell):
         return self.result if self.finish is None else self.finish(self.result)
-
-    cdef object run_here(self, sp_pool *pool=NULL):
-        cdef sp_cell *cell
-        (<PlanHead *>self.data).pool = pool
-        cell = self.cell_from(())
-        try:
-            run_looking(&cell.task)
-            raise_of(self, cell)
-            return self.result_of(cell)
-        finally:
-            settle(cell)
-            sp_task_unref(&cell.task)
 
     cdef object run_over(self, ExecutorBase executor):
         cdef ArrayHead *head = <ArrayHead *>self.data
         executor.check_open()
         if head.piece == NULL:
-            sp_home_count_attach(executor.home.home)
-            return self.run_here(executor.home.pool.made())
+            return self.run(executor)
         cdef LoopPlan loop = loop_plan(executor, 0, head.n, 0)
         loop.watched.body = head.piece
         loop.watched.user = self.data
         run_loop(executor, self, &loop, None)
         return self.result_of(NULL)
-
-
-cdef int raise_of(Job job, sp_cell *cell) except -1:
-    """Raise what a cell that was run in this thread has ended with."""
-    if cell.error == 0:
-        return 0
-    if sp_cell_was_cancelled(cell):
-        raise _CancelledError()
-    raise exception_of_error(job.name, cell.error, sp_cell_message(cell), False)
 
 
 cdef int run_array(void *data, sp_word *ret_value) noexcept nogil:

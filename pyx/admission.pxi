@@ -86,6 +86,15 @@ cdef bint is_plain(Home home):
     )
 
 
+cdef int watch(Home home, sp_cell *cell) except -1:
+    """The caller is about to run the cell himself. What his view asks for stops it, as
+    it stops what is submitted. He settles the cell afterwards."""
+    if home.home.canceller != NULL or home.home.timeout_ms:
+        sp_cell_join_inline(cell, home.home)
+        see_to_end(home, cell)
+    return 0
+
+
 cdef int see_future_to_end(Home home, FutureBase future) except -1:
     """see_to_end() for a call that others know, who may have let go of its cell."""
     cdef sp_cell *cell = borrow(future)

@@ -246,6 +246,7 @@ cdef extern from "cell.h" nogil:
     sp_cell *sp_cell_of_call(sp_call *call)
     void sp_cell_join(sp_cell *cell, sp_home *home)
     void sp_cell_join_late(sp_cell *cell, sp_home *home)
+    void sp_cell_join_inline(sp_cell *cell, sp_home *home)
     void *sp_cell_settle(sp_cell *cell)
     void *sp_cell_let_go(sp_cell *cell)
     void sp_cell_run_inline(sp_cell *cell)

@@ -109,12 +109,16 @@ static void unlist_block(struct sp_block *block, struct sp_home *home)
         block->after->before = block->before;
 }
 
+/* When a task that joins now is due. */
+static uint32_t due_ms_of(const struct sp_home *home)
+{
+    return home->timeout_ms > 0 ? due_ms_from(home, sp__os_now_ns()) : SP_NOT_DUE;
+}
+
 void sp_blocks_join(struct sp_block *const *blocks, size_t n, struct sp_home *home)
 {
-    uint32_t due_ms = SP_NOT_DUE;
+    uint32_t due_ms = due_ms_of(home);
     size_t n_tasks = 0;
-    if (home->timeout_ms > 0)
-        due_ms = due_ms_from(home, sp__os_now_ns());
     for (size_t i = 0; i < n; i++) {
         n_tasks += blocks[i]->n_cells;
         blocks[i]->due_ms = due_ms;
@@ -139,6 +143,20 @@ void sp_cell_join_late(struct sp_cell *cell, struct sp_home *home)
 {
     lock(home);
     list_block(sp_cell_block(cell), home);
+    unlock(home);
+}
+
+void sp_cell_join_inline(struct sp_cell *cell, struct sp_home *home)
+{
+    struct sp_block *block = sp_cell_block(cell);
+    uint32_t due_ms = due_ms_of(home);
+    if (home->canceller)
+        cell->task.token = &home->canceller->token;
+    block->due_ms = due_ms;
+    lock(home);
+    list_block(block, home);
+    if (due_ms != SP_NOT_DUE && !home->next_due)
+        home->next_due = block;
     unlock(home);
 }
 

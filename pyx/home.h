@@ -94,6 +94,10 @@ void sp_cell_join(struct sp_cell *cell, struct sp_home *home);
 /** List a plan's cell that was submitted already; its task is not counted in. */
 void sp_cell_join_late(struct sp_cell *cell, struct sp_home *home);
 
+/** List a plan's cell that its caller is about to run himself: the home's token and time
+ * limit stop it. Its task is not counted in. Whoever ran it settles it. */
+void sp_cell_join_inline(struct sp_cell *cell, struct sp_home *home);
+
 /**
  * The task has ended, or will not be submitted. When the last cell of a block is
  * settled, the block leaves its home's list, and the caller gets the reference that it

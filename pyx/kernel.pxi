@@ -56,6 +56,10 @@ cdef class Job:
         """A cell to submit, for one call."""
         raise NotImplementedError
 
+    cdef bint returns_status(self) noexcept:
+        """Errors are of sp_status. What others mean by -1 is their affair."""
+        return False
+
 
 cdef class Kernel(Job):
     """A C function that runs without the GIL.

@@ -67,7 +67,7 @@ cdef int take_error(FutureBase future, sp_cell *cell) except -1:
     try:
         # Making an exception may let the collector, and so other threads, run.
         error = exception_of_error(
-            job.name, cell.error, sp_cell_message(cell), isinstance(job, Plan)
+            job.name, cell.error, sp_cell_message(cell), job.returns_status()
         )
     finally:
         sp_task_unref(&cell.task)
@@ -75,6 +75,20 @@ cdef int take_error(FutureBase future, sp_cell *cell) except -1:
         future.value = error
         future.is_error = True
         track(future)  # exception -> traceback -> frame -> future
+    return 0
+
+
+cdef int raise_of(Job job, sp_cell *cell, Home home=None) except -1:
+    """Raise what a cell has ended with that this thread has run, for a home or not."""
+    if sp_cell_timed_out(cell):
+        seconds = home.home.timeout_ms / 1000.0
+        raise _TimeoutError(f"{job.name} had not ended {seconds:g} s after it began")
+    if sp_cell_was_cancelled(cell):
+        raise _CancelledError()
+    if cell.error:
+        raise exception_of_error(
+            job.name, cell.error, sp_cell_message(cell), job.returns_status()
+        )
     return 0
 
 

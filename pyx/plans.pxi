@@ -59,6 +59,9 @@ cdef class Plan(Job):
     cdef object result_of(self, sp_cell *cell):
         return cell.words[0].real if self.result is None else self.result
 
+    cdef bint returns_status(self) noexcept:
+        return True
+
     cdef sp_cell *cell_from(self, tuple args) except NULL:
         """A cell for a worker, who does it all."""
         cdef sp_cell *cell = sp_cell_for_plan(self.run_fn, self.size)
@@ -70,30 +73,24 @@ cdef class Plan(Job):
 
     def run(self, ExecutorBase executor not None):
         """Run it here, split over the executor's pool, without the GIL."""
-        cdef PlanRun run
         executor.check_open()
         (<PlanHead *>self.data).pool = executor.home.pool.made()
-        run.fn = self.run_fn
-        run.data = self.data
-        sp_task_init(&run.task, run_plan_task, NULL)
-        run_looking(&run.task)
-        sp_home_count_attach(executor.home.home)
-        if run.code:
-            raise exception_of_error(self.name, run.code, NULL, True)
-        return run.value.real if self.result is None else self.result
+        return self.run_here(executor.home)
 
-
-cdef struct PlanRun:
-    sp_task task  # first: they convert; that of the calling thread, so that it can stop
-    sp_plan_fn fn
-    void *data
-    sp_word value
-    int code
-
-
-cdef void run_plan_task(sp_task *task) noexcept nogil:
-    cdef PlanRun *run = <PlanRun *>task
-    run.code = run.fn(run.data, &run.value)
+    cdef object run_here(self, Home home=None):
+        """Run it here; with a home, as the executor's, or view's, that has it."""
+        cdef sp_cell *cell = self.cell_from(())
+        try:
+            if home is not None:
+                watch(home, cell)
+            run_looking(&cell.task)
+            if home is not None:
+                sp_home_count_attach(home.home)
+            raise_of(self, cell, home)
+            return self.result_of(cell)
+        finally:
+            settle(cell)
+            sp_task_unref(&cell.task)
 
 
 # ------------------------------------------------------------------------- Ctrl-C

@@ -78,14 +78,16 @@ cdef int run_loop(
     loop.watched.looker = <void *>looker
     memcpy(sp_cell_plan(cell), loop, sizeof(LoopPlan))
     try:
+        watch(executor.home, cell)
         with nogil:
             sp_cell_run_inline(cell)
         sp_home_count_attach(executor.home.home)
         if looker.error is not None:
             raise looker.error
-        raise_of(job, cell)
+        raise_of(job, cell, executor.home)
     finally:
         looker.error = None  # no cycle through its traceback
+        settle(cell)
         sp_task_unref(&cell.task)
     return 0
 

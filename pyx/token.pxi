@@ -25,7 +25,7 @@ cdef class CancellationToken:
     --------
     >>> token = CancellationToken()
     >>> with Executor() as ex:
-    ...     future = ex.options(cancel=token).submit(integrate, "cos", 0, 1)
+    ...     future = ex.options(cancel=token).submit(integrate, math.cos, 0, 1)
     ...     token.cancel()
     """
 

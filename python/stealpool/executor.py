@@ -6,6 +6,7 @@ import concurrent.futures as cf
 import math
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
@@ -222,6 +223,10 @@ class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
     ) -> ExecutorView:
         """The same executor, with other settings for what is submitted through it.
 
+        Token and time limit hold for loops, too, which a view runs in the calling
+        thread: for_range(), and built-in kernels with ``executor=view``. They raise
+        CancelledError or TimeoutError.
+
         Parameters
         ----------
         priority : {"high", "normal", "low"}, optional
@@ -264,7 +269,7 @@ class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
         Examples
         --------
         >>> with ex.group() as group:
-        ...     parts = [group.submit(integrate, "cos", i, i + 1) for i in range(8)]
+        ...     parts = [group.submit(integrate, math.cos, i, i + 1) for i in range(8)]
         >>> sum(part.result() for part in parts)
         """
         return _view_class()._of(self, is_group=True)
@@ -308,8 +313,13 @@ class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
         if self._is_stale:
             return
         if wait:
+            due = math.inf if timeout is None else time.monotonic() + timeout
             self._await_or_raise(timeout)
-            self._lane.join(timeout)
+            if left := self._lane.join(due):
+                raise TimeoutError(
+                    f"{left} threads are in callbacks or initializers after {timeout} "
+                    "s; they go on. Call shutdown() again to wait longer"
+                )
         self._close_pool(wait)
 
     def _refuse_to_wait_for_itself(self) -> None:

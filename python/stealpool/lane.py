@@ -8,6 +8,7 @@ What they do, and which of them is woken for a call, is in C: pyx/lane.h.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 import threading
@@ -123,14 +124,18 @@ class Lane:
             while (future := self.queue.take_any()) is not None:
                 _core.fail_callable(future, BrokenThreadPool(self.broken))
 
-    def join(self, timeout: float | None = None) -> None:
-        """Wait for the threads to end."""
-        if timeout is not None:
-            timeout = min(max(timeout, 0), threading.TIMEOUT_MAX)
-        for thread in list(self.threads):
+    def join(self, due: float = math.inf) -> int:
+        """Wait for the threads to end, until a time of time.monotonic().
+
+        Returns how many go on.
+        """
+        others = self.threads - {threading.current_thread()}
+        for thread in others:
             # One that is not alive yet ends by itself: nothing is left to run.
-            if thread is not threading.current_thread() and thread.is_alive():
-                thread.join(timeout)
+            if thread.is_alive():
+                left = max(due - time.monotonic(), 0)
+                thread.join(left if left <= threading.TIMEOUT_MAX else None)
+        return sum(thread.is_alive() for thread in others)
 
     def run(self) -> None:
         """A thread's main function."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import wait
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError, wait
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import _core
-from ._core import Kernel
+from ._core import CancellationToken, Kernel
 
 if TYPE_CHECKING:
     from .executor import Executor
@@ -62,6 +63,10 @@ def for_range(
     KernelError
         If a piece failed: of those that did, what the one with the lowest index says.
         No new piece is begun then. What a callable raises is raised as it is.
+    CancelledError, TimeoutError
+        If the view's :class:`CancellationToken` was cancelled, or its time limit has
+        passed (see :meth:`Executor.options`), before all pieces had begun: no new piece
+        is begun, and kernels are asked to stop. A group's error cancels its loops.
     KeyboardInterrupt
         On Ctrl-C, between two pieces; all pieces are asked to stop.
     """
@@ -136,8 +141,18 @@ def _updating(bar: Any) -> Callable[[int, int], object]:
 class _Pieces:
     """A range that several threads eat up, and the first error of its pieces."""
 
-    def __init__(self, start: int, stop: int, grain: int, threads: int) -> None:
+    def __init__(
+        self,
+        start: int,
+        stop: int,
+        grain: int,
+        threads: int,
+        settings: Mapping[str, Any],
+    ) -> None:
         self.at, self.stop, self.grain = start, stop, grain
+        self.token: CancellationToken | None = settings["cancel"]
+        self.timeout: float | None = settings["timeout"]
+        self.due = time.monotonic() + (self.timeout or 0)
         self.share = _PIECES_PER_THREAD * threads
         self.done = 0
         self.error: BaseException | None = None
@@ -150,9 +165,22 @@ class _Pieces:
             left = self.stop - self.at
             if left <= 0 or self.error is not None:
                 return None
+            self.error = self._reason_to_stop()
+            if self.error is not None:
+                return None
             piece = min(max(self.grain, left // self.share, 1), left)
             begin, self.at = self.at, self.at + piece
             return begin, self.at
+
+    def _reason_to_stop(self) -> BaseException | None:
+        """What the executor's options ask for, as of a kernel that is submitted."""
+        if self.token is not None and self.token.cancelled():
+            return CancelledError()
+        if self.timeout is not None and time.monotonic() >= self.due:
+            return TimeoutError(
+                f"the loop had not ended {self.timeout:g} s after it began"
+            )
+        return None
 
     def finish(self, piece: tuple[int, int]) -> None:
         with self._lock:
@@ -198,8 +226,10 @@ def _run_callable(
     if total <= 0:
         return
     most = min(executor._max_workers, total // max(grain, 1))
-    pieces = _Pieces(start, stop, grain, most + 1)
+    pieces = _Pieces(start, stop, grain, most + 1, executor._settings)
     look = None if report is None else lambda: report(pieces.done, total)
+    if pieces.timeout is not None:  # which is the loop's, not theirs
+        executor = executor.options(timeout=None)
     helpers = [executor.submit(_eat, pieces, fn, args) for _ in range(most)]
     try:
         _eat(pieces, fn, args, look)

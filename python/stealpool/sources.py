@@ -358,7 +358,9 @@ def _found(obj: Any, signature: str | None) -> Found:
     if _core.is_capsule(obj):
         return _from_capsule(obj, None, signature)
     if isinstance(obj, tuple) and obj and _core.is_capsule(tuple.__getitem__(obj, 0)):
-        # scipy.LowLevelCallable: the raw capsule, whose context is the user data.
+        # scipy.LowLevelCallable: the raw capsule, whose context is the user data, and
+        # what it was made of.
+        _refuse_python(tuple.__getitem__(obj, 1))
         return _from_capsule(tuple.__getitem__(obj, 0), None, signature, source=obj)
     if isinstance(obj, CFuncPtr):
         from .interop import ctypes as of_ctypes
@@ -383,6 +385,20 @@ def _found(obj: Any, signature: str | None) -> Found:
         f"{_ACCEPTED}. A Python callable needs no kernel: submit it as it is, or "
         'compile it with numba: @stealpool.kernel("double (double)")'
     )
+
+
+def _refuse_python(function: Any) -> None:
+    """Of what a capsule was made of: not of functions that need the GIL."""
+    if isinstance(function, CFuncPtr):
+        from .interop import ctypes as of_ctypes
+
+        of_ctypes.refuse_python(
+            function, str(getattr(function, "__name__", "function"))
+        )
+    elif _is_cffi(function):
+        from .interop import cffi as of_cffi
+
+        of_cffi.refuse_python(function)
 
 
 def _is_cffi(obj: object) -> bool:

@@ -91,6 +91,10 @@ int largest(const view *src, view *dst, const rect *tile, void *user)
             }
     return 0;
 }
+int refusing(const double *x, intptr_t n, double *out, void *user)
+{
+    return -1; /* which is SP_ENOMEM, but not here */
+}
 int failing_tile(const view *src, view *dst, const rect *tile, void *user)
 {
     (void)src, (void)dst, (void)user;
@@ -171,6 +175,12 @@ def test_batch_takes_lists_and_buffers(squares, run):
 def test_batch_fails_with_its_code(squares, run):
     with pytest.raises(stealpool.KernelError, match="squares returned 4"):
         run(squares, np.array([1.0, -1.0]))
+
+
+def test_batch_fails_with_a_code_that_means_something_else_in_the_pool(library, run):
+    refusing = kernel(library.refusing, "batch")
+    with pytest.raises(stealpool.KernelError, match="refusing returned -1"):
+        run(refusing, np.ones(3))
 
 
 def test_user_data_of_a_batch_are_bound_or_passed(library, squares, run):

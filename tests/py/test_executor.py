@@ -440,6 +440,29 @@ def test_shutdown_with_a_timeout_names_what_is_unfinished(one, gate, native):
     assert future.done()
 
 
+def test_shutdown_with_a_timeout_says_that_callbacks_go_on(make_executor):
+    """The calls have ended, the threads that run their callbacks have not."""
+    executor, gate, begun = make_executor(2), threading.Event(), threading.Barrier(3)
+
+    def callback(future):
+        begun.wait(60)
+        gate.wait(60)
+
+    ready = threading.Event()
+    futures = [executor.submit(ready.wait, 60) for _ in range(2)]
+    for future in futures:
+        future.add_done_callback(callback)
+    ready.set()
+    begun.wait(60)
+    with pytest.raises(
+        TimeoutError, match="2 threads are in callbacks .* after 0.01 s"
+    ):
+        executor.shutdown(timeout=0.01)
+    assert all(future.done() for future in futures)
+    gate.set()
+    executor.shutdown(timeout=60)
+
+
 @pytest.mark.parametrize("timeout", [math.inf, 1e300, 2**63, None])
 def test_shutdown_takes_huge_timeouts(one, timeout):
     one.submit(abs, 1)

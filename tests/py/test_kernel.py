@@ -323,6 +323,17 @@ def test_scipy_low_level_callable(library, run):
     assert run(kernel(scipy.LowLevelCallable(function, pointer)), 3.0) == 13.0
 
 
+def test_low_level_callable_of_a_python_function_is_refused():
+    scipy = pytest.importorskip("scipy")
+    callback = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(lambda x: x)
+    with pytest.raises(TypeError, match="calls a Python function, which needs the GIL"):
+        kernel(scipy.LowLevelCallable(callback))
+    cffi = pytest.importorskip("cffi")
+    callback = cffi.FFI().callback("double(double)")(lambda x: x)
+    with pytest.raises(TypeError, match="calls a Python function, which needs the GIL"):
+        kernel(scipy.LowLevelCallable(callback))
+
+
 # ------------------------------------------------------------------------- scalars in
 
 INTEGERS = {

@@ -3,6 +3,7 @@
 import ctypes
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -78,6 +79,12 @@ int busy(intptr_t begin, intptr_t end, int (*is_cancelled)(void), int32_t *stopp
                      start.tv_nsec < 5000000);
     }
     return 0;
+}
+int busy_reduction(intptr_t begin, intptr_t end, double *acc, int (*is_cancelled)(void))
+{
+    int32_t stopped;
+    *acc += (double)(end - begin);
+    return busy(begin, end, is_cancelled, &stopped);
 }
 typedef int (*loop_fn)(void *, intptr_t, intptr_t, intptr_t,
                        int (*)(intptr_t, intptr_t, void *), void *);
@@ -390,6 +397,114 @@ def test_loops_of_callables_nest(two):
 
     two.for_range(lambda b, e: two.for_range(inner, b, e), 0, 50)
     assert sorted(done) == list(range(50))
+
+
+# ------------------------------------------------------------------ ends from outside
+
+
+@pytest.fixture(params=["loop", "reduction"])
+def endless(request, library, busy):
+    """A loop of a kernel that ends only when it is asked to, or after seconds."""
+    made, is_cancelled, stopped = busy
+    adds = kernel(
+        library.busy_reduction,
+        "int (intptr_t, intptr_t, double *, uintptr_t)",
+        combine=np.add,
+        initial=0.0,
+    )
+
+    def run(view, **options):
+        if request.param == "loop":
+            view.for_range(made, 0, 10**6, is_cancelled, stopped, **options)
+        else:
+            view.for_range(adds, 0, 1000, is_cancelled, **options)
+
+    return run
+
+
+def test_a_token_ends_the_loops_of_its_view(endless, executor):
+    token = stealpool.CancellationToken()
+    view = executor.options(cancel=token)
+    with pytest.raises(stealpool.CancelledError):
+        endless(view, progress=lambda done, total: token.cancel() if done else None)
+    with pytest.raises(stealpool.CancelledError):
+        endless(view)
+    assert executor.stats()["unfinished"] == 0
+
+
+def test_a_time_limit_ends_the_loops_of_its_view(endless, executor):
+    view = executor.options(timeout=0.02)
+    for _ in range(2):
+        with pytest.raises(TimeoutError, match=r"had not ended 0\.02 s after it began"):
+            endless(view)
+
+
+def test_the_first_error_of_a_group_ends_its_loops(endless, two):
+    begun = threading.Event()
+
+    def fail():
+        begun.wait(60)
+        raise LookupError
+
+    with pytest.raises(ExceptionGroup) as info, two.group() as group:
+        group.submit(fail)
+        endless(group, progress=lambda done, total: begun.set() if done else None)
+    assert [type(error) for error in info.value.exceptions] == [LookupError]
+
+
+def test_a_token_ends_the_loops_of_callables(executor):
+    token, calls = stealpool.CancellationToken(), []
+
+    def body(begin, end):
+        calls.append(begin)
+        if len(calls) >= 3:
+            token.cancel()
+
+    view = executor.options(cancel=token)
+    for _ in range(2):
+        with pytest.raises(stealpool.CancelledError):
+            view.for_range(body, 0, 10_000, grain=1)
+    assert 3 <= len(calls) <= 3 + executor._max_workers
+    assert executor.stats()["unfinished"] == 0
+
+
+def test_a_time_limit_ends_the_loops_of_callables(executor, until):
+    calls, first = [], []
+
+    def body(begin, end):
+        calls.append(begin)
+        first.append(time.monotonic())  # which is after the loop has begun
+        until(lambda: time.monotonic() > first[0] + 0.02)
+
+    with pytest.raises(TimeoutError, match=r"had not ended 0\.02 s after it began"):
+        executor.options(timeout=0.02).for_range(body, 0, 10_000, grain=1)
+    assert len(calls) <= 1 + executor._max_workers
+
+
+def test_an_error_of_a_piece_counts_more_than_the_end_that_it_causes(two):
+    """The body's own error is what a group hears of."""
+
+    def fail(begin, end):
+        raise LookupError
+
+    with pytest.raises(ExceptionGroup) as info, two.group() as group:
+        group.for_range(fail, 0, 100, grain=1)
+    assert [type(error) for error in info.value.exceptions] == [LookupError]
+
+
+def test_loops_that_end_in_time_are_not_affected(library, executor):
+    token = stealpool.CancellationToken()
+    count = kernel(library.count, "int (intptr_t, intptr_t, int32_t *)")
+    for view in (executor.options(cancel=token, timeout=60), executor.group()):
+        for n in (0, 1, 1000):
+            done = np.zeros(1000, np.int32)
+            view.for_range(count, 0, n, done)
+            assert done.sum() == n
+            seen = []
+            view.for_range(lambda b, e, seen=seen: seen.extend(range(b, e)), 0, n)
+            assert sorted(seen) == list(range(n))
+        view.shutdown()
+    assert executor.stats()["unfinished"] == 0
 
 
 # -------------------------------------------------------------------------- progress

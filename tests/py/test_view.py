@@ -1,7 +1,9 @@
 """Views: options, handles to lend, groups."""
 
 import concurrent.futures as cf
+import ctypes
 import gc
+import math
 import pickle
 import threading
 import weakref
@@ -140,6 +142,40 @@ def test_options_merge_and_the_inner_one_wins(one):
     token.cancel()
     assert inner.submit(abs, 1).cancelled()
     assert without.submit(abs, 1).result() == 1
+
+
+@pytest.fixture
+def endless(compile_c, until):
+    """integrate(), which takes seconds; `begun` waits until it has begun."""
+    library = compile_c(
+        "int begun; double slow(double x)"
+        "{ begun = 1; for (volatile int i = 0; i < 50000; i++); return x; }"
+    )
+    f = stealpool.kernel(library.slow, "double (double)")
+    begun = ctypes.c_int.in_dll(library, "begun")
+
+    def run(view):
+        return stealpool.kernels.integrate(f, 0, 1, n_iter=50_000, executor=view)
+
+    return run, lambda: until(lambda: begun.value)
+
+
+def test_options_hold_for_built_in_kernels_that_are_called(make_executor, endless):
+    (run, begun), executor = endless, make_executor(2)
+    token = stealpool.CancellationToken()
+    canceller = threading.Thread(target=lambda: (begun(), token.cancel()))
+    canceller.start()
+    view = executor.options(cancel=token)
+    for _ in range(2):
+        with pytest.raises(stealpool.CancelledError):
+            run(view)
+    canceller.join()
+    limited = executor.options(timeout=0.02)
+    with pytest.raises(TimeoutError, match=r"integrate had not ended 0\.02 s after it"):
+        run(limited)
+    in_time = executor.options(timeout=60, cancel=CancellationToken())
+    assert stealpool.kernels.integrate(math.cos, 0, 1, executor=in_time) > 0.8
+    assert executor.stats()["unfinished"] == 0
 
 
 @pytest.mark.parametrize(

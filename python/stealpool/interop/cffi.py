@@ -12,6 +12,15 @@ from ..sources import Found
 __all__ = ["address", "found"]
 
 
+def refuse_python(obj: Any) -> None:
+    """Functions that need the GIL cannot be kernels."""
+    if " calling <" in repr(obj):  # ffi.callback(): the only trace of it
+        raise TypeError(
+            f"the cffi callback {obj!r:.80} calls a Python function, which needs the "
+            "GIL: submit the Python function itself"
+        )
+
+
 def found(obj: Any, signature: str | None) -> Found:
     """A function of cffi's; its own type has the signature."""
     source, name = obj, getattr(obj, "__name__", "function")
@@ -23,11 +32,7 @@ def found(obj: Any, signature: str | None) -> Found:
             f"cannot make a kernel of the cffi {ctype.kind} {obj!r:.80}: "
             "expected a pointer to a function"
         )
-    if " calling <" in repr(obj):  # ffi.callback(): the only trace of it
-        raise TypeError(
-            f"the cffi callback {obj!r:.80} calls a Python function, which needs the "
-            "GIL: submit the Python function itself"
-        )
+    refuse_python(obj)
     if ctype.ellipsis:
         raise ValueError(
             f"unknown kernel signature {ctype.cname!r}: functions with a variable "

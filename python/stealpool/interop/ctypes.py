@@ -46,11 +46,8 @@ _LIBM = {
 }
 
 
-def found(
-    function: Any, signature: str | None, source: object = None, of: Any = None
-) -> Found:
-    """A ctypes function; `of` is what has one, such as a numba ``@cfunc``."""
-    name = str(getattr(of or function, "__name__", "function"))
+def refuse_python(function: Any, name: str) -> None:
+    """Functions that need the GIL cannot be kernels."""
     if any(
         type(kept).__name__ == "CThunkObject"
         for kept in (function._objects or {}).values()
@@ -63,6 +60,14 @@ def found(
         raise TypeError(
             f"ctypes function {name!r} is of Python's C API, which needs the GIL"
         )
+
+
+def found(
+    function: Any, signature: str | None, source: object = None, of: Any = None
+) -> Found:
+    """A ctypes function; `of` is what has one, such as a numba ``@cfunc``."""
+    name = str(getattr(of or function, "__name__", "function"))
+    refuse_python(function, name)
     address = ctypes.cast(function, ctypes.c_void_p).value
     if not address:
         raise ValueError(f"ctypes function {name!r} is a NULL pointer")
