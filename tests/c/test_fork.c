@@ -94,8 +94,7 @@ static void leave_allocator(sp_pool *pool)
         sp_group_add(&group, &meetings[i].task);
         CHECK_EQ(sp_submit(pool, &meetings[i].task), SP_OK);
     }
-    while (sp_group_wait(&group, -1) == SP_EINTR)
-        ;
+    wait_for_group(&group);
 }
 
 /* By address: gcov makes a direct call forget what fork handlers count in the child. */
@@ -173,8 +172,7 @@ static void use(sp_pool *pool)
         sp_group_add(&group, &jobs[i].task);
         CHECK_EQ(sp_submit(pool, &jobs[i].task), SP_OK);
     }
-    while (sp_group_wait(&group, -1) == SP_EINTR)
-        ;
+    wait_for_group(&group);
     for (int i = 0; i < N; i++)
         CHECK_EQ(jobs[i].runs, 1);
     CHECK_EQ(sp_parallel_reduce(pool, 0, 100000, 0, add_indices, add, &sum, sizeof sum,
@@ -317,7 +315,7 @@ static void check_cancelled(void *arg)
     struct jam *jam = arg;
     use(jam->pool);
     for (int i = 0; i < QUEUED; i++) {
-        CHECK_EQ(sp_task_wait(&jam->queued[i].task, -1, 0), SP_ECANCELLED, "%d", i);
+        CHECK_EQ(wait_for_task(&jam->queued[i].task), SP_ECANCELLED, "%d", i);
         CHECK_EQ(jam->queued[i].runs, 0);
         sp_task_unref(&jam->queued[i].task);
         CHECK_EQ(jam->queued[i].releases, 1);

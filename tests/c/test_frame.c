@@ -314,7 +314,7 @@ static void a_joining_worker_runs_only_what_it_waits_for(void)
                 .pool = pool, .stranger = &stranger, .asleep = asleep};
             sp_task_init(&stranger.task, be_a_stranger, NULL);
             CHECK_EQ(sp_run(pool, &root.frame, join_in_isolation), 0);
-            CHECK_EQ(sp_task_wait(&stranger.task, -1, 0), SP_OK);
+            CHECK_EQ(wait_for_task(&stranger.task), SP_OK);
             CHECK_EQ(load_seq_cst(&stranger.ran), 1);
         }
         sp_pool_free(pool);
@@ -361,7 +361,7 @@ static void a_stolen_frame_sees_that_its_task_is_cancelled(void)
     CHECK_EQ(sp_submit(pool, &task.task), SP_OK);
     await(&task.stolen.ran, 1);
     CHECK_EQ(sp_task_cancel(&task.task), SP_EBUSY);
-    CHECK_EQ(sp_task_wait(&task.task, -1, 0), SP_OK);
+    CHECK_EQ(wait_for_task(&task.task), SP_OK);
     sp_pool_free(pool);
 }
 

@@ -505,8 +505,7 @@ static void cancelling_the_task_stops_its_loop(void)
         struct stop stop = {.pool = i % 2 ? pool : NULL, .grain = i / 2};
         sp_task_init(&stop.task, loop_inside, NULL);
         CHECK_EQ(sp_submit(pool, &stop.task), SP_OK);
-        while (sp_task_wait(&stop.task, -1, 0) == SP_EINTR)
-            ;
+        wait_for_task(&stop.task);
         CHECK_EQ(stop.code, SP_ECANCELLED);
         CHECK(load_relaxed(&stop.pieces) < 100);
         CHECK(load_relaxed(&stop.stopped_pieces) >= 1);
@@ -537,8 +536,7 @@ static void a_loop_that_is_cancelled_in_its_first_piece_runs_no_other(void)
     struct stop stop = {.pool = pool};
     sp_task_init(&stop.task, loop_that_stops_at_once, NULL);
     CHECK_EQ(sp_submit(pool, &stop.task), SP_OK);
-    while (sp_task_wait(&stop.task, -1, 0) == SP_EINTR)
-        ;
+    wait_for_task(&stop.task);
     CHECK_EQ(stop.code, SP_ECANCELLED);
     CHECK_EQ(load_relaxed(&stop.pieces), 1);
     sp_pool_free(pool);

@@ -23,14 +23,6 @@ static sp_pool *new_pool(uint32_t workers)
     return pool;
 }
 
-static sp_status wait_for(sp_task *task)
-{
-    sp_status status;
-    while ((status = sp_task_wait(task, -1, 0)) == SP_EINTR)
-        ;
-    return status;
-}
-
 struct job {
     sp_task task;
     sp_pool *pool;
@@ -323,7 +315,7 @@ static void a_submitted_task_runs_and_is_released(void)
     struct job job = {.runs = 0};
     sp_task_init(&job.task, run, release);
     CHECK_EQ(sp_submit(pool, &job.task), SP_OK);
-    CHECK_EQ(wait_for(&job.task), SP_OK);
+    CHECK_EQ(wait_for_task(&job.task), SP_OK);
     CHECK_EQ(sp_task_phase(&job.task), SP_DONE);
     CHECK_EQ(job.runs, 1);
     CHECK_EQ(sp_pool_shutdown(pool, SP_DRAIN), SP_OK);
@@ -402,7 +394,7 @@ static void a_worker_runs_the_task_it_waits_for(void)
     }
     for (int i = 0; i <= DEPTH; i++)
         CHECK_EQ(sp_submit(pool, &jobs[i].task), SP_OK);
-    CHECK_EQ(wait_for(&jobs[0].task), SP_OK);
+    CHECK_EQ(wait_for_task(&jobs[0].task), SP_OK);
     for (int i = 0; i <= DEPTH; i++)
         CHECK_EQ(jobs[i].runs, 1);
     sp_pool_free(pool);
@@ -481,7 +473,7 @@ static void abandon_cancels_what_is_queued_although_the_worker_is_busy(void)
 {
     struct jam *jam = new_jam();
     sp_pool_close(jam->pool, SP_ABANDON);
-    CHECK_EQ(sp_group_wait(&jam->group, -1), SP_OK);
+    wait_for_group(&jam->group);
     CHECK_EQ(sp_task_phase(&jam->gate.task), SP_RUNNING);
     free_jam(jam, SP_CANCELLED);
 }
@@ -491,7 +483,7 @@ static void abandon_after_drain_cancels_what_is_left(void)
     struct jam *jam = new_jam();
     sp_pool_close(jam->pool, SP_DRAIN);
     sp_pool_close(jam->pool, SP_ABANDON);
-    CHECK_EQ(sp_group_wait(&jam->group, -1), SP_OK);
+    wait_for_group(&jam->group);
     free_jam(jam, SP_CANCELLED);
 }
 
@@ -546,7 +538,7 @@ static void a_worker_cannot_wait_for_itself(void)
     struct job job = {.pool = new_pool(2), .status = SP_OK};
     sp_task_init(&job.task, close_from_inside, NULL);
     CHECK_EQ(sp_submit(job.pool, &job.task), SP_OK);
-    CHECK_EQ(wait_for(&job.task), SP_OK);
+    CHECK_EQ(wait_for_task(&job.task), SP_OK);
     CHECK_EQ(job.status, SP_EBUSY);
     CHECK_EQ(sp_pool_shutdown(job.pool, SP_DRAIN), SP_OK);
     sp_pool_free(job.pool);

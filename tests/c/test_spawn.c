@@ -17,12 +17,6 @@ static sp_pool *new_pool(uint32_t workers)
     return pool;
 }
 
-static void wait_for(sp_group *group)
-{
-    while (sp_group_wait(group, -1) == SP_EINTR)
-        ;
-}
-
 enum { MAX_BYTES = 300 };
 
 struct bytes {
@@ -54,7 +48,7 @@ static void arguments_of_any_size_are_copied(void)
         CHECK_EQ(sp_spawn(pool, &group, check_bytes, &bytes, used), SP_OK);
         memset(&bytes, 0xee, sizeof bytes);
     }
-    wait_for(&group);
+    wait_for_group(&group);
     CHECK_EQ(load_relaxed(&runs), 256);
     sp_pool_free(pool);
 }
@@ -108,7 +102,7 @@ static void tasks_spawn_tasks_and_the_group_waits_for_all(void)
             struct tree tree = {
                 .pool = pool, .group = &group, .runs = &runs, .depth = 7};
             CHECK_EQ(sp_spawn(pool, &group, grow, &tree, sizeof tree), SP_OK);
-            wait_for(&group);
+            wait_for_group(&group);
             CHECK_EQ(load_relaxed(&runs), 3280);
             memset(&group, 0xee, sizeof group); /* nobody touches it any more */
         }
@@ -141,9 +135,9 @@ static void a_group_is_told_though_its_worker_goes_on_with_others(void)
         for (int i = 0; i < 5; i++)
             CHECK_EQ(sp_spawn(pool, &first, run_plainly, NULL, 0), SP_OK);
         CHECK_EQ(sp_spawn(pool, &second, stand_in_gate, &arg, sizeof arg), SP_OK);
-        wait_for(&first);
+        wait_for_group(&first);
         store_seq_cst(&gate.opened, 1);
-        wait_for(&second);
+        wait_for_group(&second);
     }
     sp_pool_free(pool);
 }
@@ -169,10 +163,9 @@ static void a_group_is_told_though_its_worker_goes_on_with_another_kind(void)
         for (int i = 0; i < 5; i++)
             CHECK_EQ(sp_spawn(pool, &first, run_plainly, NULL, 0), SP_OK);
         CHECK_EQ(sp_submit(pool, &gated.task), SP_OK);
-        wait_for(&first);
+        wait_for_group(&first);
         store_seq_cst(&gated.gate.opened, 1);
-        while (sp_task_wait(&gated.task, -1, 0) == SP_EINTR)
-            ;
+        wait_for_task(&gated.task);
     }
     sp_pool_free(pool);
 }
@@ -200,9 +193,8 @@ static void a_worker_spawns_in_another_pool(void)
     sp_group_init(&visit.group);
     sp_task_init(&visit.task, spawn_elsewhere, NULL);
     CHECK_EQ(sp_submit(pool, &visit.task), SP_OK);
-    while (sp_task_wait(&visit.task, -1, 0) == SP_EINTR)
-        ;
-    wait_for(&visit.group);
+    wait_for_task(&visit.task);
+    wait_for_group(&visit.group);
     CHECK_EQ(load_relaxed(&plain_runs), 100);
     sp_pool_free(visit.elsewhere);
     sp_pool_free(pool);
@@ -218,7 +210,7 @@ static void a_thread_that_lost_its_cpu_in_a_slab_keeps_nobody(void)
             ; /* weak */
     for (int i = 0; i < 10; i++)
         CHECK_EQ(sp_spawn(pool, &group, run_plainly, NULL, 0), SP_OK);
-    wait_for(&group);
+    wait_for_group(&group);
     for (int i = 0; i < SP__POOL_SLABS; i++)
         sp__slab_unlock(&pool->slabs[i]);
     sp_pool_free(pool);
@@ -256,7 +248,7 @@ static void abandoned_tasks_leave_their_group(void)
     for (int i = 0; i < 100; i++)
         CHECK_EQ(sp_spawn(pool, &group, run_plainly, NULL, 0), SP_OK);
     sp_pool_close(pool, SP_ABANDON);
-    wait_for(&group);
+    wait_for_group(&group);
     store_seq_cst(&gate.opened, 1);
     sp_pool_free(pool);
     CHECK_EQ(load_relaxed(&plain_runs), 0);
@@ -293,8 +285,7 @@ static void a_worker_keeps_nothing_of_another_pool_s(void)
         CHECK_EQ(sp_spawn(work.pool, &work.group, run_plainly, NULL, 0), SP_OK);
     sp_task_init(&work.task, abandon_and_free, NULL);
     CHECK_EQ(sp_submit(pool, &work.task), SP_OK);
-    while (sp_task_wait(&work.task, -1, 0) == SP_EINTR)
-        ;
+    wait_for_task(&work.task);
     sp_pool_free(pool);
 }
 
@@ -311,7 +302,7 @@ static void without_memory_nothing_happens(void)
     }
     sp__alloc_fail_at(-1, false);
     CHECK_EQ(sp_spawn(pool, &group, run_plainly, large, sizeof large), SP_OK);
-    wait_for(&group);
+    wait_for_group(&group);
     sp_pool_free(pool);
 }
 
@@ -343,7 +334,7 @@ static void many_threads_spawn_at_once(void)
         sp_group_init(&flood.group);
         store_relaxed(&flood.runs, 0);
         run_together(4, spawn_flood, &flood);
-        wait_for(&flood.group);
+        wait_for_group(&flood.group);
         CHECK_EQ(load_relaxed(&flood.runs), 20000);
     }
     sp_pool_free(flood.pool);

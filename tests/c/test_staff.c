@@ -58,8 +58,7 @@ static void disperse(struct crowd *crowd)
 {
     store_seq_cst(&crowd->may_go, 1u);
     for (uint32_t i = 0; i < crowd->n; i++)
-        while (sp_task_wait(&crowd->members[i].task, -1, 0) == SP_EINTR)
-            ;
+        wait_for_task(&crowd->members[i].task);
 }
 
 /* Tasks that need each other need as many workers. */
@@ -156,8 +155,7 @@ static void what_a_worker_had_queued_goes_to_the_others(void)
         sp_task_init(&crowd.members[0].task, submit_and_wait_for_resize, NULL);
         CHECK_EQ(sp_submit(pool, &crowd.members[0].task), SP_OK);
         await(&crowd.arrived, 1);
-        while (sp_task_wait(&crowd.members[0].task, -1, 0) == SP_EINTR)
-            ;
+        wait_for_task(&crowd.members[0].task);
         CHECK_EQ(sp_pool_workers(pool), 1);
         sp_pool_free(pool);
     }
@@ -313,7 +311,7 @@ static void wait_for_second(sp_task *task)
 {
     (void)task;
     await(&relay.second_runs, 1);
-    CHECK_EQ(sp_task_wait(&relay.second, -1, 0), SP_OK);
+    CHECK_EQ(wait_for_task(&relay.second), SP_OK);
 }
 
 static void run_it_outside(unsigned index, void *arg)

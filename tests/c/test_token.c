@@ -289,8 +289,7 @@ static void what_runs_sees_it_and_what_is_queued_never_runs(void)
         sp_task_unref(&queued[i].task);
     }
     sp_token_cancel(&root);
-    while (sp_group_wait(&group, -1) == SP_EINTR)
-        ;
+    wait_for_group(&group);
     CHECK_EQ(running[0].code, 1);
     CHECK_EQ(running[1].code, SP_ECANCELLED);
     sp_pool_free(pool);

@@ -21,10 +21,7 @@ static sp_pool *new_pool(uint32_t workers)
 
 static void wait_for(sp_task *task)
 {
-    sp_status status;
-    while ((status = sp_task_wait(task, -1, 0)) == SP_EINTR)
-        ;
-    CHECK_EQ(status, SP_OK);
+    CHECK_EQ(wait_for_task(task), SP_OK);
 }
 
 /* ----------------------------------------------------- who and where we are */

@@ -11,6 +11,7 @@
 #include "base/os.h"
 #include "base/random.h"
 #include "check.h"
+#include "stealpool.h"
 
 /** Wait until `*word` is at least `value`. */
 static inline void await(_Atomic(uint32_t) *word, uint32_t value)
@@ -24,6 +25,25 @@ static inline void meet(_Atomic(uint32_t) *arrived, uint32_t n)
 {
     fetch_add_seq_cst(arrived, 1u);
     await(arrived, n);
+}
+
+/** sp_task_wait() until the task has ended, for ever. Where the system cannot tell whether
+ * a signal handler ran, each sleep ends after a while, as if one had. */
+static inline sp_status wait_for_task(sp_task *task)
+{
+    sp_status status;
+    while ((status = sp_task_wait(task, -1, 0)) == SP_EINTR)
+        continue;
+    return status;
+}
+
+/** The same with sp_group_wait(). */
+static inline void wait_for_group(sp_group *group)
+{
+    sp_status status;
+    while ((status = sp_group_wait(group, -1)) == SP_EINTR)
+        continue;
+    CHECK_EQ(status, SP_OK);
 }
 
 #define MAX_TOGETHER 16

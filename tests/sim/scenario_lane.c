@@ -97,7 +97,6 @@ SCENARIO(each_call_of_a_lane_is_taken_once, .share = 60)
         sim_join(box.threads[i]);
     check_calls(has_removed);
     CHECK_EQ(box.lane.available, 0);
-    CHECK_EQ(box.lane.inside, 0);
     CHECK_EQ(box.lane.called, 0);
     CHECK(!box.lane.idle);
 }
