@@ -7,7 +7,7 @@ static sp_task *task_of(uintptr_t inbox)
     return (sp_task *)(inbox & ~CLOSED);
 }
 
-#define STEPS_AHEAD 8
+#define STEPS_AHEAD 24
 
 /* A walk over a list would wait for one line after the other, each on another CPU. But the
  * tasks of one submitter lie in memory in even steps for long stretches (slab.h): so ask
@@ -163,12 +163,21 @@ static uint32_t take_from_stash(struct sp__injector *injector, uint32_t lanes,
                           1u << lane == SP__LANE_NORMAL ? max : 1);
 }
 
+/* Under the lock. What the stash has came before what is in the inbox, which is left to
+ * its submitters as long as that will do: not if something urgent may be in it, or only
+ * low tasks are here. */
+static bool needs_inbox(const struct sp__injector *injector, uint32_t lanes)
+{
+    return load_relaxed(&injector->is_urgent) ||
+           !(load_relaxed(&injector->stashed) & lanes & ~SP__LANE_LOW);
+}
+
 enum sp__inject_result sp__injector_take(struct sp__injector *injector, uint32_t lanes,
                                          sp_task **tasks, uint32_t max, uint32_t *ret_n)
 {
-    if (!task_of(load_relaxed(&injector->inbox)) &&
-        !(load_relaxed(&injector->stashed) & lanes) &&
-        !(load_relaxed(&injector->is_urgent) & lanes))
+    if (!(load_relaxed(&injector->stashed) & lanes) &&
+        !(load_relaxed(&injector->is_urgent) & lanes) &&
+        !task_of(load_relaxed(&injector->inbox)))
         return SP__INJECT_NONE;
     uint32_t unlocked = 0;
     /* acquire (J2): the stash, as the one before us left it. */
@@ -176,7 +185,7 @@ enum sp__inject_result sp__injector_take(struct sp__injector *injector, uint32_t
         !cas_weak_acquire(&injector->lock, &unlocked, 1))
         return SP__INJECT_MAYBE;
 
-    bool has_moved = empty_inbox(injector);
+    bool has_moved = needs_inbox(injector, lanes) && empty_inbox(injector);
     uint32_t n = take_from_stash(injector, lanes, tasks, max);
     if (sp_unlikely(load_relaxed(&injector->stashed) & SP__LANE_HIGH))
         store_relaxed(&injector->is_urgent, SP__LANE_HIGH);
@@ -204,6 +213,8 @@ bool sp__injector_is_empty(const struct sp__injector *injector)
     /* seq-cst (S1): after announcing sleep, before sleeping. Tasks on their way
      * from the inbox to the stash are in neither; the worker that moves them
      * looks again when it has, and wakes somebody if it leaves any. */
+    if (load_relaxed(&injector->stashed)) /* leaves the inbox to its submitters */
+        return false;
     return !task_of(load_seq_cst(&injector->inbox)) &&
            load_seq_cst(&injector->stashed) == 0;
 }

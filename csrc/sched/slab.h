@@ -35,9 +35,9 @@ struct sp__cell {
     unsigned char more[128 - sizeof(sp_task)];
 };
 
-/* With its head, a block takes 4 KiB: so much may one task keep that runs for long. */
+/* With its head, a block takes 16 KiB: so much may one task keep that runs for long. */
 #ifndef SP_SLAB_BLOCK_CELLS
-#define SP_SLAB_BLOCK_CELLS 31
+#define SP_SLAB_BLOCK_CELLS 127
 #endif
 
 struct sp__block {

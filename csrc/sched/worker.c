@@ -131,12 +131,14 @@ static sp_task *take_injected(struct sp__worker *worker, uint32_t lanes, uint32_
     sp_pool *pool = worker->pool;
     sp_task *batch[INJECTOR_BATCH];
     uint32_t workers = load_relaxed(&pool->staff.due);
+    uint32_t stashed = load_relaxed(&pool->injector.n_normal);
     /* Somebody submits short tasks one by one. Who looks after each of them takes the
      * inbox from the submitter each time; better let some gather. */
-    if (worker->is_streaming && worker->ticks - worker->taken_at < STREAM_BATCH)
+    if (stashed == 0 && worker->is_streaming &&
+        worker->ticks - worker->taken_at < STREAM_BATCH)
         for (int i = 0; i < PAUSES_PER_STREAM_LOOK; i++)
             sp__os_pause();
-    uint32_t share = load_relaxed(&pool->injector.n_normal) / workers + 1;
+    uint32_t share = stashed / workers + 1;
     uint32_t n = 0;
 
     if (share > most)

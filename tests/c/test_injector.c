@@ -71,7 +71,8 @@ static void the_first_in_is_the_first_out(void)
     CHECK_EQ(take(injector, 1, 2), 2);
     CHECK(push(injector, 7, 9));
     CHECK(!sp__injector_is_empty(injector));
-    CHECK_EQ(take(injector, 3, N), 7);
+    CHECK_EQ(take(injector, 3, N), 1); /* the stash; the inbox is left alone */
+    CHECK_EQ(take(injector, 4, N), 6);
     CHECK(sp__injector_is_empty(injector));
     CHECK_EQ(take(injector, 0, N), 0);
     sp__free(injector);
@@ -182,6 +183,28 @@ static void the_highest_lane_comes_first_and_each_is_in_order(void)
     sp__free(injector);
 }
 
+/* The inbox is left to its submitters only as long as the stash will do. */
+static void what_comes_later_is_found_in_the_inbox_in_time(void)
+{
+    struct sp__injector *injector = new_injector();
+    mix_priorities();
+    CHECK(push(injector, 1, 2)); /* a normal, a low one */
+    CHECK(push(injector, 4, 5));
+    check_taken(injector, SP__LANE_ALL, 1, (int[]){1}, 1);
+    CHECK(push(injector, 7, 7));
+    CHECK(push(injector, 3, 3)); /* a high one, while the stash has a normal one */
+    check_taken(injector, SP__LANE_ALL, 1, (int[]){3}, 1);
+    check_taken(injector, SP__LANE_ALL, N, (int[]){4, 7}, 2);
+    CHECK(push(injector, 8, 8)); /* a low one, as in the stash */
+    CHECK(push(injector, 1, 1)); /* a normal one, while the stash has low ones */
+    check_taken(injector, SP__LANE_ALL, N, (int[]){1}, 1);
+    for (int i = 2; i < 9; i += 3)
+        check_taken(injector, SP__LANE_ALL, N, &i, 1);
+    CHECK(sp__injector_is_empty(injector));
+    reset_priorities();
+    sp__free(injector);
+}
+
 static void only_the_lanes_asked_for_are_taken(void)
 {
     struct sp__injector *injector = new_injector();
@@ -246,6 +269,7 @@ int main(void)
     RUN(a_closed_injector_refuses_but_gives);
     RUN(a_spill_is_taken_in_even_when_closed);
     RUN(the_highest_lane_comes_first_and_each_is_in_order);
+    RUN(what_comes_later_is_found_in_the_inbox_in_time);
     RUN(only_the_lanes_asked_for_are_taken);
     RUN(a_high_task_is_urgent_until_it_is_taken);
     RUN(tasks_of_all_lanes_are_refused_together);
