@@ -39,7 +39,7 @@ def run_callables(CallQueue queue not None):
     cdef sp_call *call
     cdef sp_cell *ended = NULL  # has run, but its task is not finished yet
     cdef FutureBase future
-    cdef int64_t since_ns = now_ns(), called_ns
+    cdef int64_t since_ns = now_ns(), called_ns, waited_ns
     sp_gauge_set(&switch_interval_ns, <int64_t>(_sys.getswitchinterval() * 1e9))
     memset(&seat, 0, sizeof(seat))
     sp_lane_sit(lane, &seat)
@@ -55,7 +55,8 @@ def run_callables(CallQueue queue not None):
                 called_ns = sp__os_now_ns()
             ended = NULL
             since_ns = now_ns()
-            seat.is_late = since_ns - called_ns > sp_gauge_read(&switch_interval_ns) // 2
+            waited_ns = since_ns - called_ns
+            seat.is_late = waited_ns > sp_gauge_read(&switch_interval_ns) // 2
             continue
         finish(ended)
         future = future_of_call(call)

@@ -4,8 +4,8 @@ Supports: "a round trip beside a busy Python thread takes less than 100 us (medi
 standard executor's a switch interval", and "10 000 kernels of 10 us, waited for once,
 take their own time and at most 2 switch intervals". The peer releases the GIL around
 the same loop. The busy thread is pinned to one CPU, everything else to the other. The
-kernels' own time is taken beside a thread that is as busy, without the GIL: two CPUs may
-be one core's.
+kernels' own time is taken beside a thread that is as busy, without the GIL: two CPUs
+may be one core's.
 """
 
 import os
@@ -75,8 +75,8 @@ def main():
         )
     ]
     table(["kernels of 10 us, a busy thread", "best", "median", "worst"], rows)
-    gil_seconds = statistics.median(bulk) - statistics.median(alone)
-    print(f"\nfor the GIL: {gil_seconds / sys.getswitchinterval():.1f} switch intervals")
+    over = statistics.median(bulk) - statistics.median(alone)
+    print(f"\nfor the GIL: {over / sys.getswitchinterval():.1f} switch intervals")
     numbers = {
         "ours": statistics.median(ours_seconds),
         "peer": statistics.median(theirs_seconds),

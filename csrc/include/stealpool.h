@@ -139,8 +139,9 @@ typedef enum sp_policy {
 typedef struct sp_pool_options {
     uint32_t workers;      /* worker threads; 0 = sp_usable_cpus() */
     uint32_t keepalive_us; /* how long an idle worker searches before it parks,
-                              at most; 0 = 50, or not at all when the pool has
-                              more workers than the process has CPUs */
+                              at most; 0 = as long as it takes to wake one, which
+                              each learns: 2 to 100, at first 50; or not at all when
+                              the pool has more workers than the process has CPUs */
     const char *name;      /* threads are called "<name>-<index>", cut to 15
                               characters; NULL = "stealpool" */
     uint32_t pin;          /* enum sp_pin */

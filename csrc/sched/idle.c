@@ -46,6 +46,8 @@ void sp__idle_destroy(struct sp__idle *idle)
 
 static void unpark(struct sp__parker *parker)
 {
+    store_relaxed(&parker->rung_on, sp__os_current_cpu());
+    store_relaxed(&parker->rung_at, sp__os_now_ns());
     /* release (P1): the claim on the sleeper, so that he sees himself counted
      * as searching, to park(). */
     if (exchange_release(&parker->token, NOTIFIED) == PARKED)
@@ -146,13 +148,20 @@ bool sp__idle_withdraw(struct sp__idle *idle, uint32_t worker)
     return true;
 }
 
-void sp__idle_park(struct sp__idle *idle, uint32_t worker)
+int64_t sp__idle_park(struct sp__idle *idle, uint32_t worker)
 {
-    _Atomic(uint32_t) *token = &idle->parkers[worker].token;
+    struct sp__parker *parker = &idle->parkers[worker];
+    _Atomic(uint32_t) *token = &parker->token;
     uint32_t empty = EMPTY;
+    bool has_slept = false;
     (void)cas_relaxed(token, &empty, PARKED); /* fails if the waker was faster */
     /* acquire (P1), also in that case. Sleepers wake for no reason, too. */
-    while (load_acquire(token) == PARKED)
+    while (load_acquire(token) == PARKED) {
         sp__os_wait(token, PARKED, SP__OS_NO_DEADLINE);
+        has_slept = true;
+    }
     store_relaxed(token, EMPTY); /* (P2) */
+    if (!has_slept || load_relaxed(&parker->rung_on) == sp__os_current_cpu())
+        return -1;
+    return sp__os_now_ns() - load_relaxed(&parker->rung_at);
 }

@@ -36,6 +36,8 @@
 /* One worker's bed. */
 struct sp__parker {
     SP_CACHE_ALIGNED _Atomic(uint32_t) token; /* enum in idle.c; passes I1's claim */
+    _Atomic(uint32_t) rung_on; /* the waker's CPU, and when; hints (P1) */
+    _Atomic(int64_t) rung_at;
 };
 
 struct sp__idle {
@@ -92,7 +94,12 @@ void sp__idle_announce(struct sp__idle *idle, uint32_t worker, bool is_searching
  */
 bool sp__idle_withdraw(struct sp__idle *idle, uint32_t worker);
 
-/** Sleep until woken. On return the caller counts as searching. */
-void sp__idle_park(struct sp__idle *idle, uint32_t worker);
+/**
+ * Sleep until woken. On return the caller counts as searching.
+ *
+ * @return How long it took to be woken by a thread on another CPU, in ns, its own part
+ *         included; -1: not that, or the caller did not sleep.
+ */
+int64_t sp__idle_park(struct sp__idle *idle, uint32_t worker);
 
 #endif /* SP_SCHED_IDLE_H */

@@ -42,6 +42,7 @@ void sp__staff_init(sp_pool *pool, const sp_pool_options *options, uint32_t work
     staff->capacity =
         spare > SP_MAX_WORKERS - staff->most ? SP_MAX_WORKERS : staff->most + spare;
     staff->keepalive_ns = keepalive_of(options, workers);
+    staff->learns_keepalive = options->keepalive_us == 0 && staff->keepalive_ns > 0;
     staff->pin = options->pin;
     staff->policy = options->policy;
     staff->priority = options->priority;

@@ -46,7 +46,8 @@ struct sp__staff {
     _Atomic(uint32_t) places; /* likewise; that ever had a worker: only grows (S7) */
 
     /* How to start one; constant. */
-    int64_t keepalive_ns;
+    int64_t keepalive_ns; /* to begin with */
+    bool learns_keepalive;
     uint32_t pin;
     uint32_t policy;
     uint32_t priority;

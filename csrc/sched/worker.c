@@ -22,6 +22,10 @@
 
 #define LONG_SEARCH_EVERY 8
 
+/* See sp__keepalive_after(). */
+#define LEAST_KEEPALIVE_NS 2000
+#define MOST_KEEPALIVE_NS 100000
+
 /* Fewer tasks than this between two looks at the injector: see take_injected(). */
 #define STREAM_BATCH 16
 #define PAUSES_PER_STREAM_LOOK 16
@@ -381,6 +385,21 @@ static void adapt_search(struct sp__worker *worker, bool found)
     worker->search_ns = worker->keepalive_ns >> (halvings < 3 ? halvings : 3);
 }
 
+int64_t sp__keepalive_after(int64_t keepalive_ns, int64_t wake_ns)
+{
+    if (wake_ns < LEAST_KEEPALIVE_NS)
+        wake_ns = LEAST_KEEPALIVE_NS;
+    if (wake_ns > MOST_KEEPALIVE_NS)
+        wake_ns = MOST_KEEPALIVE_NS;
+    return keepalive_ns + (wake_ns - keepalive_ns) / 8;
+}
+
+static void learn_keepalive(struct sp__worker *worker, int64_t wake_ns)
+{
+    if (wake_ns >= 0 && worker->pool->staff.learns_keepalive)
+        worker->keepalive_ns = sp__keepalive_after(worker->keepalive_ns, wake_ns);
+}
+
 void sp__worker_hand_over(struct sp__worker *worker)
 {
     bool has_tasks = !sp__deque_is_empty(&worker->deque);
@@ -409,7 +428,7 @@ static bool sleep_unless_work(struct sp__worker *worker)
         count(&worker->parked, 1);
         uint32_t cpu = sp__os_current_cpu();
         store_relaxed(&worker->cpu, cpu | SP__ASLEEP);
-        sp__idle_park(&pool->idle, worker->index);
+        learn_keepalive(worker, sp__idle_park(&pool->idle, worker->index));
         store_relaxed(&worker->cpu, cpu);
     }
     worker->is_searching = true;

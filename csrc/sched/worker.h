@@ -25,7 +25,6 @@ struct sp__worker {
     /* Constant after start. */
     SP_CACHE_ALIGNED sp_pool *pool;
     uint32_t index;
-    int64_t keepalive_ns;
     struct sp__os_thread thread;
 
     /* See staff.h. */
@@ -39,6 +38,7 @@ struct sp__worker {
     uint32_t taken_at;      /* `ticks` when it last took from the injector */
     uint32_t ticks;         /* tasks looked for; every so often the oldest is first */
     uint32_t fruitless;     /* searches in a row that led to nothing */
+    int64_t keepalive_ns;   /* what it takes to be woken, or as the user wants */
     int64_t search_ns;      /* how long to search before parking; adapts */
     int64_t moved_at;       /* when it last left a CPU */
     int64_t asked_at;       /* when it last asked for its CPUs */
@@ -86,6 +86,13 @@ void sp__worker_count_frame(struct sp__worker *worker);
  * bottom; if they do not fit, half of the deque goes to the injector. High and low
  * tasks go there at once. */
 void sp__worker_push(struct sp__worker *worker, sp_task *const *tasks, size_t n);
+
+/**
+ * How long to search before parking, after being woken took `wake_ns`: in the mean, so
+ * long. Who does so never pays more than twice what he would if he knew when the next
+ * task comes. Between 2 and 100 us, for a machine in use may wake as late as it likes.
+ */
+int64_t sp__keepalive_after(int64_t keepalive_ns, int64_t wake_ns);
 
 /** The worker, in its own thread, goes: its tasks go to the injector, and if it was the
  * last one searching another one searches. */

@@ -112,10 +112,45 @@ static void one_who_was_claimed_cannot_withdraw_and_does_not_sleep(void)
         sp__idle_announce(idle, 0, i > 0);
         sp__idle_notify(idle);
         CHECK(!sp__idle_withdraw(idle, 0));
-        sp__idle_park(idle, 0);
+        CHECK_EQ(sp__idle_park(idle, 0), -1);
         CHECK_EQ(searching(idle), 1);
     }
     free_idle(idle);
+}
+
+struct bed {
+    struct sp__idle *idle;
+    uint32_t rung_on; /* instead of the waker's own CPU */
+    int64_t took_ns;
+};
+
+static void sleep_or_ring(unsigned index, void *arg)
+{
+    struct bed *bed = arg;
+    struct sp__parker *parker = &bed->idle->parkers[0];
+    if (index == 0) {
+        sp__idle_announce(bed->idle, 0, false);
+        bed->took_ns = sp__idle_park(bed->idle, 0);
+        return;
+    }
+    while (load_seq_cst(&parker->token) != 1) /* parked: see idle.c */
+        sp__os_yield();
+    store_relaxed(&parker->rung_on, bed->rung_on);
+    store_relaxed(&parker->rung_at, sp__os_now_ns() - 1000000);
+    CHECK_EQ(exchange_acq_rel(&parker->token, 2u), 1); /* notified */
+    sp__os_wake_one(&parker->token);
+}
+
+static void a_sleeper_is_told_how_long_waking_took_across_cpus(void)
+{
+    for (int i = 0; i < 100; i++) {
+        struct bed bed = {.idle = new_idle(1), .rung_on = UINT32_MAX};
+        run_together(2, sleep_or_ring, &bed);
+        /* It may have been in time to see the ring before it slept. */
+        CHECK(bed.took_ns == -1 || bed.took_ns >= 1000000, "%lld",
+              (long long)bed.took_ns);
+        free_idle(bed.idle);
+    }
 }
 
 static void notify_all_claims_everybody_in_every_word(void)
@@ -187,6 +222,7 @@ int main(void)
     RUN(notify_wakes_nobody_while_one_searches);
     RUN(notify_without_sleepers_does_nothing);
     RUN(one_who_was_claimed_cannot_withdraw_and_does_not_sleep);
+    RUN(a_sleeper_is_told_how_long_waking_took_across_cpus);
     RUN(notify_all_claims_everybody_in_every_word);
     RUN(the_last_worker_can_be_woken);
     RUN(parked_workers_wake_up_when_claimed);

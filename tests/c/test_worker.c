@@ -448,6 +448,56 @@ static void a_blocked_worker_does_not_keep_tasks_to_itself(void)
     sp__free(order);
 }
 
+static void the_search_comes_to_take_as_long_as_waking_up(void)
+{
+    int64_t ns = 50000;
+    for (int i = 0; i < 100; i++) {
+        int64_t before = ns;
+        ns = sp__keepalive_after(ns, 4000);
+        CHECK(ns >= 4000 && ns <= before);
+    }
+    CHECK(ns < 4010, "%lld", (long long)ns);
+    for (int i = 0; i < 100; i++)
+        ns = sp__keepalive_after(ns, INT64_MAX);
+    CHECK(ns > 99900 && ns <= 100000, "%lld", (long long)ns);
+    for (int i = 0; i < 100; i++)
+        ns = sp__keepalive_after(ns, 0);
+    CHECK(ns >= 2000 && ns < 2010, "%lld", (long long)ns);
+}
+
+/* Let the one worker fall asleep and wake it, so often. What it searches for then. */
+static int64_t keepalive_after_naps(sp_pool *pool, int naps)
+{
+    sp_pool_stats stats;
+    for (int i = 0; i <= naps; i++) {
+        do {
+            sp__os_yield();
+            sp_pool_get_stats(pool, &stats);
+        } while (stats.parked < (uint64_t)i + 1);
+        sp_task task;
+        sp_task_init(&task, end_chain, NULL);
+        CHECK_EQ(sp_submit(pool, &task), SP_OK);
+        wait_for(&task);
+    }
+    return pool->workers[0].keepalive_ns; /* as it was when the task ended, or before */
+}
+
+static void a_search_as_long_as_the_user_wants_stays_so(void)
+{
+    sp_pool_options options = {.workers = 1, .keepalive_us = 7};
+    sp_pool *pool;
+    CHECK_EQ(sp_pool_create(&pool, &options), SP_OK);
+    int64_t ns = keepalive_after_naps(pool, 10);
+    sp_pool_free(pool);
+    CHECK_EQ(ns, 7000);
+    pool = new_pool(1);
+    bool learns = pool->staff.learns_keepalive;
+    CHECK_EQ(learns, sp_usable_cpus() > 1);
+    ns = keepalive_after_naps(pool, 10);
+    sp_pool_free(pool);
+    CHECK(learns ? ns >= 2000 && ns <= 100000 : ns == 0, "%lld", (long long)ns);
+}
+
 int main(void)
 {
     RUN(a_worker_knows_its_pool_and_blocks_signals_but_those_of_a_crash);
@@ -461,5 +511,7 @@ int main(void)
     RUN(a_worker_that_feeds_itself_still_serves_its_oldest_task);
     RUN(a_worker_that_joins_loops_still_serves_tasks);
     RUN(a_blocked_worker_does_not_keep_tasks_to_itself);
+    RUN(the_search_comes_to_take_as_long_as_waking_up);
+    RUN(a_search_as_long_as_the_user_wants_stays_so);
     return 0;
 }

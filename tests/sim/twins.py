@@ -289,9 +289,9 @@ TWINS = [
     Twin(
         "a claimed sleeper does not wait for its waker",
         "sched/worker.c",
-        "        sp__idle_park(&pool->idle, worker->index);\n        store",
+        "        learn_keepalive(worker, sp__idle_park(",
         "        if (!sp__pool_has_work(pool))\n"
-        "            sp__idle_park(&pool->idle, worker->index);\n        store",
+        "            learn_keepalive(worker, sp__idle_park(",
     ),
     Twin(
         "a mover of tasks tells nobody",
