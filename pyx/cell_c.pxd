@@ -281,3 +281,10 @@ cdef extern from "bell.h" nogil:
     void sp_bell_ring_lazily(void *bell)
     void sp_bell_ring_urgently(void *bell)
     void sp_bell_wait(sp_bell *bell, int64_t patience_ns, int64_t alarm_ns)
+    void sp_bell_leave(sp_bell *bell, int64_t alarm_ns)
+    void sp_bell_return(sp_bell *bell)
+    bint sp_bell_is_away(const sp_bell *bell)
+    void sp_bell_call_deputy(sp_bell *bell)
+    bint sp_bell_stand_in(
+        sp_bell *bell, uint32_t *calls, int64_t patience_ns, int64_t alarm_ns
+    )

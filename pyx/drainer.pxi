@@ -5,6 +5,10 @@
 # or whose future is gone. Waiters empty `reclaimed` while they have the GIL anyway;
 # what they leave, and all of `announced`, is the drainer's, a daemon thread that
 # sleeps without the GIL and takes it once a batch.
+#
+# The drainer tells all waiters of a batch before it calls any callback. While it is in
+# a callback, which may wait for whatever it likes, its deputy, a second daemon, tells
+# waiters, frees buffers and keeps the time limits; callbacks wait for the drainer.
 
 cdef sp_completion *announced = NULL
 cdef sp_completion *reclaimed = NULL
@@ -14,6 +18,9 @@ cdef sp_bell bell
 cdef int64_t PATIENCE_NS = 100000000
 
 cdef object drainer = None     # the thread; in the critical section of `timed_lock`
+cdef object deputy = None      # started for the first callback; likewise
+cdef object due = _deque()     # futures that were announced, with callbacks to call
+cdef sp_gauge has_due          # the deputy has left some to the drainer
 cdef sp_gauge drainer_is_there
 cdef sp_gauge drainer_stops
 
@@ -50,14 +57,86 @@ def drain_until_stopped():
     while not sp_gauge_read(&drainer_stops):
         with nogil:
             sp_bell_wait(&bell, PATIENCE_NS, sp_gauge_read(&alarm_ns))
-            while not sp_gauge_read(&drainer_stops) and nothing_to_drain():
+            while (
+                not sp_gauge_read(&drainer_stops)
+                and not sp_gauge_read(&has_due)
+                and nothing_to_drain()
+            ):
                 sp_bell_wait(&bell, PATIENCE_NS, sp_gauge_read(&alarm_ns))
         try:
-            expire_due()
-            drain_announced()
-            drain_reclaimed(counts=True)
+            drain()
         except BaseException as error:
             report_unraisable(error, drainer)
+        call_due()
+
+
+cdef int drain() except -1:
+    expire_due()
+    drain_announced()
+    drain_reclaimed(counts=True)
+    return 0
+
+
+cdef int call_later(FutureBase future) except -1:
+    try:
+        due.append(future)
+    except MemoryError:
+        future._invoke_callbacks()
+    return 0
+
+
+cdef int call_due() except -1:
+    """Call the callbacks that are due; meanwhile, the deputy stands in."""
+    sp_gauge_set(&has_due, False)
+    while due:
+        start_deputy()
+        sp_bell_leave(&bell, sp_gauge_read(&alarm_ns))
+        while due:
+            future = due.popleft()
+            try:
+                (<FutureBase>future)._invoke_callbacks()
+            except BaseException as error:
+                # A callback let it out; those of other futures are still called.
+                report_unraisable(error, future)
+            future = None
+        sp_bell_return(&bell)
+    return 0
+
+
+cdef int start_deputy() except -1:
+    """Without one, all waits until the callbacks have returned."""
+    global deputy
+    if deputy is not None or sp_gauge_read(&drainer_stops):
+        return 0
+    try:
+        thread = _Thread(target=stand_in, name="stealpool-deputy", daemon=True)
+        thread.start()
+        deputy = thread
+    except Exception:  # no thread to be had, no memory
+        pass
+    return 0
+
+
+def stand_in():
+    """The deputy's main function."""
+    cdef uint32_t calls = 0
+    while not sp_gauge_read(&drainer_stops):
+        with nogil:
+            while not sp_gauge_read(&drainer_stops):
+                if not sp_bell_stand_in(
+                    &bell, &calls, PATIENCE_NS, sp_gauge_read(&alarm_ns)
+                ):
+                    continue
+                if not nothing_to_drain():
+                    break
+        try:
+            drain()
+        except BaseException as error:
+            report_unraisable(error, deputy)
+        if due:
+            sp_gauge_set(&has_due, True)
+            if not sp_bell_is_away(&bell):  # else he looks when he is back
+                sp_bell_ring_urgently(&bell)
 
 
 cdef bint nothing_to_drain() noexcept nogil:
@@ -114,22 +193,25 @@ def stop_drainer(timeout):
     One that is in a callback when the time has passed is a daemon, and ends with the
     process.
     """
-    global drainer
+    global drainer, deputy
     sp_gauge_set(&drainer_stops, True)
     with cython.critical_section(timed_lock):
-        thread = drainer
-    if thread is not None:
-        sp_bell_ring_urgently(&bell)
+        threads = [thread for thread in (deputy, drainer) if thread is not None]
+    sp_bell_call_deputy(&bell)
+    sp_bell_ring_urgently(&bell)
+    for thread in threads:
         thread.join(timeout)
         if thread.is_alive():
             return
-        with cython.critical_section(timed_lock):
-            drainer = None
-        drain_announced()
+    with cython.critical_section(timed_lock):
+        drainer = deputy = None
+    drain_announced()
+    call_due()
     drain_reclaimed()
 
 
 cdef int drain_announced() except -1:
+    """Tell those who wait; callbacks are due then."""
     cdef sp_ticket *ticket = sp_completion_drain(announced)
     cdef sp_task *task
     cdef sp_home *home = NULL
@@ -146,9 +228,9 @@ cdef int drain_announced() except -1:
         sp_task_unref(task)
         try:
             get_ready(future)
-            publish(future)
-        except BaseException as error:
-            # A callback let a BaseException out: the other futures still end.
+            if announce(future):
+                call_later(future)
+        except BaseException as error:  # no memory; the other futures still end
             report_unraisable(error, future)
     return 0
 

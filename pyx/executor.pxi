@@ -473,10 +473,12 @@ cdef object homes = _WeakSet()
 
 def mark_stale():
     """In the child of a fork: native threads and what they run are not here."""
-    global epoch, drainer, main_thread, pool_lock, timed_lock
+    global epoch, drainer, deputy, main_thread, pool_lock, timed_lock, due
     epoch += 1
     main_thread = PyThread_get_thread_ident()
-    drainer = None
+    drainer = deputy = None
+    due = _deque()
+    sp_gauge_set(&has_due, False)
     sp_gauge_set(&drainer_is_there, False)
     pool_lock = _RLock()  # a thread of the parent may have it
     timed_lock = object()  # or be in its critical section

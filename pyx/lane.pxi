@@ -87,10 +87,11 @@ cdef void finish(sp_cell *cell) noexcept nogil:
 # --------------------------------------------------------------------- one callable
 
 
-cdef sp_cell *run_unfinished(FutureBase future) noexcept:
+cdef sp_cell *run_unfinished(FutureBase future, bint is_waiting=False) noexcept:
     """Claim, run, announce. Does nothing if somebody else has the future.
 
-    Returns a cell to finish(), or NULL.
+    A caller who waits for it leaves it to the drainer to announce the end: callbacks
+    are not run inside result() or wait(). Returns a cell to finish(), or NULL.
     """
     cdef sp_cell *cell = borrow(future)
     if cell == NULL:
@@ -108,7 +109,8 @@ cdef sp_cell *run_unfinished(FutureBase future) noexcept:
         future.is_error = True
     if is_noted:
         note_end(future)
-    if end_callable(future, cell):
+    is_waiting &= sp_gauge_read(&drainer_is_there)
+    if end_callable(future, cell, is_waiting):
         return cell
     finish(cell)
     try:
@@ -131,9 +133,11 @@ cdef object call_job(tuple job):
         PyContext_Exit(context)
 
 
-cdef bint end_callable(FutureBase future, sp_cell *cell) noexcept:
+cdef bint end_callable(
+    FutureBase future, sp_cell *cell, bint is_waiting=False
+) noexcept:
     """The result is there. False: somebody observes the future, which is to be
-    published once its task is finished."""
+    published by the caller, who does not wait for it, once its task is finished."""
     cdef bint is_unobserved
     cdef sp_home *home = sp_cell_home(cell)
     if sp_cell_timed_out(cell):
@@ -147,6 +151,8 @@ cdef bint end_callable(FutureBase future, sp_cell *cell) noexcept:
         is_unobserved = future.observers is None
         if is_unobserved:
             future.state = FINISHED
+        elif is_waiting:
+            is_unobserved = True  # by us: the drainer has a ticket
         elif sp_task_unnotify(&cell.task, EXECUTOR_TICKET) == SP_OK:
             Py_DECREF(future)  # taken in order_announcement()
         sp_home_count_ended(home, SP_PYTHON_LANE)
@@ -154,9 +160,9 @@ cdef bint end_callable(FutureBase future, sp_cell *cell) noexcept:
     return is_unobserved
 
 
-cdef int run_callable(FutureBase future) except -1:
+cdef int run_callable(FutureBase future, bint is_waiting=False) except -1:
     """Claim, run, end, announce, if nobody else does."""
-    finish(run_unfinished(future))
+    finish(run_unfinished(future, is_waiting))
     return 0
 
 
@@ -165,7 +171,7 @@ cdef int run_if_on_lane(FutureBase future, sp_cell *cell) except -1:
     one: all other threads may be waiting, too."""
     if sp_task_phase(&cell.task) == SP_PENDING and is_on_lane_of(future.home):
         future.home.lane.take_out(future, cell)
-        run_callable(future)
+        run_callable(future, True)
     return 0
 
 

@@ -114,11 +114,18 @@ cdef bint order_announcement(FutureBase future) except -1:
 
 
 cdef int publish(FutureBase future) except -1:
-    """Announce the end of a ready, observed future, once."""
+    """Announce the end of a ready, observed future, once, and call its callbacks."""
+    if announce(future):
+        future._invoke_callbacks()
+    return 0
+
+
+cdef bint announce(FutureBase future) except -1:
+    """Tell those who wait of the end; true: it has callbacks, to be called now."""
     cdef object condition
     with cython.critical_section(future):
         if future.state >= CANCELLED:
-            return 0
+            return False
         condition = future.observers.condition
         if condition is None:
             future.state = future.outcome
@@ -127,13 +134,13 @@ cdef int publish(FutureBase future) except -1:
             # cancel() and the drainer may both have come here.
             with cython.critical_section(future):
                 if future.state >= CANCELLED:
-                    return 0
+                    return False
                 future.state = future.outcome
             for waiter in future.observers.waiters:
                 tell(waiter, future)
             condition.notify_all()
-    future._invoke_callbacks()
-    return 0
+    with cython.critical_section(future):
+        return len(future.observers.callbacks) > 0
 
 
 cdef int tell(object waiter, FutureBase future) except -1:

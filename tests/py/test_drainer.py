@@ -1,9 +1,14 @@
 """The drainer: announces what is observed, frees what nobody collects."""
 
+import concurrent.futures as cf
+import ctypes
 import sys
 import threading
 
+import pytest
 import stealpool
+
+libc = ctypes.CDLL(None)
 
 
 def test_callbacks_of_a_batch_take_one_acquisition(one, gate, cos, until):
@@ -121,3 +126,206 @@ def test_observing_when_no_thread_can_start_fails_and_can_be_repeated(run_python
         assert over.wait(60)
         """
     )
+
+
+# ------------------------------------------------------------------- the deputy
+
+
+class Absence:
+    """The drainer is in a callback until the end of a ``with`` statement."""
+
+    def __init__(self, executor, gate):
+        self.executor, self.gate = executor, gate
+        self.begun, self.over = threading.Event(), threading.Event()
+
+    def callback(self, future):
+        self.begun.set()
+        self.over.wait(60)
+
+    def __enter__(self):
+        future = self.executor.submit(self.gate.kernel, self.gate.key)
+        future.add_done_callback(self.callback)
+        self.gate.open()
+        assert self.begun.wait(60)
+
+    def __exit__(self, *exc_info):
+        self.over.set()
+
+
+@pytest.fixture
+def absence(make_executor, gate):
+    return Absence(make_executor(1), gate)
+
+
+def test_a_callback_that_waits_holds_up_no_waiter(absence, one, gate):
+    with absence:
+        futures = [one.submit(gate.kernel, gate.key) for _ in range(3)]
+        ended = threading.Event()
+        thread = threading.Thread(target=lambda: (cf.wait(futures), ended.set()))
+        thread.start()
+        gate.open(3)
+        assert ended.wait(60)
+        thread.join()
+        assert list(cf.as_completed(futures, 60))
+
+
+def test_who_holds_the_lock_of_a_callback_may_wait(one, gate, cos):
+    """For any future, in any way, also for the one whose callback it is."""
+    lock, called = threading.Lock(), threading.Semaphore(0)
+
+    def callback(future):
+        with lock:
+            called.release()
+
+    def wait_for(future):
+        with lock:
+            gate.open()
+            cf.wait([future])
+            stealpool.wait([future])
+            assert list(cf.as_completed([one.submit(cos, 0.0)]))
+            assert one.submit(cos, 0.0).result() == 1.0
+            assert not called.acquire(blocking=False)
+
+    for _ in range(3):
+        future = one.submit(gate.kernel, gate.key)
+        future.add_done_callback(callback)
+        thread = threading.Thread(target=wait_for, args=(future,), daemon=True)
+        thread.start()
+        thread.join(60)
+        assert not thread.is_alive()
+        assert called.acquire(timeout=60)
+
+
+def test_a_callback_that_waits_holds_up_no_time_limit(absence, one, gate, cos):
+    with absence:
+        one.submit(gate.kernel, gate.key)
+        future = one.options(timeout=0.01).submit(cos, 0.0)
+        with pytest.raises(TimeoutError, match=r"had not ended 0\.01 s"):
+            future.result(60)
+        gate.open()
+
+
+def test_a_callback_that_waits_holds_up_no_buffer(absence, one, gate, until):
+    def is_free():
+        try:
+            data.append(0)
+        except BufferError:
+            return False
+        return True
+
+    with absence:
+        data = bytearray(128)
+        future = one.submit(gate.kernel, gate.key)
+        pinned = one.submit(stealpool.kernel(libc.strlen, "uintptr_t (void *)"), data)
+        assert not is_free()
+        gate.open()
+        until(is_free)
+    assert (future.result(60), pinned.result(60)) == (0, 0)
+
+
+def test_callbacks_wait_for_the_drainer_and_keep_their_order(
+    absence, one, gate, cos, until
+):
+    called = []
+    with absence:
+        first = one.submit(gate.kernel, gate.key)
+        futures = [one.submit(cos, 0.0) for _ in range(100)]
+        for i, future in enumerate(futures):
+            future.add_done_callback(
+                lambda _, i=i: called.append((i, threading.current_thread().name))
+            )
+        gate.open()
+        assert cf.wait([first, *futures]).not_done == set()
+        assert called == []
+    until(lambda: len(called) == 100)
+    assert called == [(i, "stealpool-drainer") for i in range(100)]
+
+
+GATED = """
+    import ctypes, concurrent.futures as cf, os, stealpool, threading, time
+    libc = ctypes.CDLL(None)
+    semaphore = ctypes.create_string_buffer(128)
+    libc.sem_init(semaphore, 0, 0)
+    wait = stealpool.kernel(libc.sem_wait, "int (uintptr_t)")
+
+    def submit(executor):
+        return executor.submit(wait, ctypes.addressof(semaphore))
+
+    def until(condition):
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline, "waited for ever"
+            time.sleep(0)
+
+    executor = stealpool.Executor(1)
+    begun, over, called = threading.Event(), threading.Event(), []
+"""
+
+
+def test_without_a_thread_for_a_deputy_callbacks_are_called(run_python):
+    run_python(
+        GATED
+        + """
+    start = threading.Thread.start
+
+    def refuse(self):
+        if self.name == "stealpool-deputy":
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    threading.Thread.start = refuse
+    for _ in range(3):
+        future = submit(executor)
+        future.add_done_callback(called.append)
+        libc.sem_post(semaphore)
+        cf.wait([future])
+    until(lambda: len(called) == 3)
+    """
+    )
+
+
+def test_fork_while_the_drainer_is_in_a_callback(run_python):
+    run_python(
+        GATED
+        + """
+    future = submit(executor)
+    future.add_done_callback(lambda _: (begun.set(), over.wait(60)))
+    libc.sem_post(semaphore)
+    begun.wait(60)
+    later = submit(executor)
+    later.add_done_callback(lambda _: called.append("parent's"))
+    libc.sem_post(semaphore)
+    cf.wait([later])
+    child = os.fork()
+    if child == 0:
+        future = submit(executor)
+        future.add_done_callback(lambda _: called.append("child's"))
+        libc.sem_post(semaphore)
+        cf.wait([future])
+        until(lambda: called)
+        os._exit(called != ["child's"])
+    assert os.waitpid(child, 0)[1] == 0
+    assert called == []
+    over.set()
+    until(lambda: called == ["parent's"])
+    """
+    )
+
+
+def test_process_ends_while_the_deputy_stands_in(run_python):
+    """Callbacks that are due are called first, then both threads end."""
+    done = run_python(
+        GATED
+        + """
+    for i in range(3):
+        future = submit(executor)
+        future.add_done_callback(lambda _: (begun.set(), over.wait(60)))
+        future.add_done_callback(lambda _: print("called", flush=True))
+        libc.sem_post(semaphore)
+        cf.wait([future])
+    begun.wait(60)
+    threading._register_atexit(over.set)
+    """
+    )
+    assert done.stdout == "called\n" * 3
+    assert done.stderr == ""

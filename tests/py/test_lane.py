@@ -306,6 +306,28 @@ def test_awaited_callable_leaves_its_queue(one):
     assert one.submit(f).result(60)
 
 
+def test_callbacks_of_an_awaited_callable_do_not_run_in_result(one, until):
+    """Its waiter runs it, and may hold a lock that a callback takes."""
+    lock, called = threading.Lock(), []
+
+    def callback(future):
+        with lock:
+            called.append(future.result())
+
+    def outer(wait):
+        with lock:
+            future = one.submit(abs, -1)
+            future.add_done_callback(callback)
+            wait(future)
+            assert future.done()
+        return called[:]
+
+    for wait in WAYS.values():
+        assert one.submit(outer, wait).result(60) == []
+        until(lambda: called == [1])
+        called.clear()
+
+
 def test_thread_locals_stay_with_their_thread(one):
     local = threading.local()
 

@@ -19,6 +19,8 @@ static struct {
     _Atomic(uint32_t) has_left;
     struct sp_bell bell;
     _Atomic(uint32_t) happened;
+    _Atomic(uint32_t) heard; /* of what has happened, by the deputy */
+    _Atomic(uint32_t) is_over;
 } box;
 
 /* A thread may end although it was called; there is another one. */
@@ -140,4 +142,60 @@ SCENARIO(a_ring_is_not_lost, .share = 30)
         sp_bell_wait(&box.bell, 1000, SP__OS_NO_DEADLINE);
     sim_join(threads[0]);
     sim_join(threads[1]);
+}
+
+static void ring_three_times(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 3; i++)
+        ring(sim_choose(2) ? &box : NULL);
+}
+
+static void stand_in(void *unused)
+{
+    uint32_t calls = 0;
+    (void)unused;
+    while (!load_relaxed(&box.is_over)) {
+        if (!sp_bell_stand_in(&box.bell, &calls, 1000, SP__OS_NO_DEADLINE))
+            continue;
+        store_release(&box.heard, load_relaxed(&box.happened));
+        sp__os_wake_all(&box.heard);
+    }
+}
+
+static void listen_until(uint32_t happened)
+{
+    while (load_relaxed(&box.happened) < happened)
+        sp_bell_wait(&box.bell, 1000, SP__OS_NO_DEADLINE);
+}
+
+/* As the drainer, who goes away into a callback that waits for what the second ring is
+ * about. */
+SCENARIO(a_ring_is_heard_by_the_listener_or_by_his_deputy, .share = 30)
+{
+    unsigned threads[] = {sim_spawn(ring_three_times, NULL), sim_spawn(stand_in, NULL)};
+    uint32_t heard, by_deputy;
+    listen_until(1);
+    heard = load_relaxed(&box.happened);
+    sp_bell_leave(&box.bell, SP_BELL_NO_ALARM);
+    CHECK(sp_bell_is_away(&box.bell));
+    while (heard < 2 && (by_deputy = load_acquire(&box.heard)) < 2)
+        sp__os_wait(&box.heard, by_deputy, SP__OS_NO_DEADLINE);
+    sp_bell_return(&box.bell);
+    sim_join(threads[0]);
+    store_relaxed(&box.is_over, 1u);
+    sp_bell_call_deputy(&box.bell);
+    sim_join(threads[1]);
+    if (heard < 3 && load_relaxed(&box.heard) < 3)
+        sp_bell_wait(&box.bell, 1000, SP__OS_NO_DEADLINE);
+}
+
+SCENARIO(a_ring_waits_for_a_listener_without_a_deputy, .share = 10)
+{
+    unsigned thread = sim_spawn(ring_three_times, NULL);
+    listen_until(1);
+    sp_bell_leave(&box.bell, SP_BELL_NO_ALARM);
+    sp_bell_return(&box.bell);
+    listen_until(3);
+    sim_join(thread);
 }

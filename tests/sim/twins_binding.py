@@ -192,13 +192,29 @@ TWINS = [
     (
         "a bell is rung relaxed",
         "pyx/bell.c",
-        "    if (!(fetch_or_acq_rel(&bell->rung, how) & how))",
-        "    if (!(fetch_or_relaxed(&bell->rung, how) & how))",
+        "    uint32_t before = fetch_or_acq_rel(&bell->rung, how);",
+        "    uint32_t before = fetch_or_relaxed(&bell->rung, how);",
     ),
     (
         "a bell wakes nobody",
         "pyx/bell.c",
         "        sp__os_wake_all(&bell->rung);",
         "        (void)0;",
+    ),
+    (
+        "a bell is rung for a listener who is away",
+        "pyx/bell.c",
+        "    if (before & SP_BELL_AWAY)\n        sp_bell_call_deputy(bell);",
+        "    if (before & SP_BELL_AWAY)\n        (void)0;",
+    ),
+    (
+        "a deputy clears the bell of a listener who is there",
+        "pyx/bell.c",
+        "    while (rung & SP_BELL_AWAY)\n"
+        "        if (cas_weak_acquire(&bell->rung, &rung, SP_BELL_AWAY))\n"
+        "            return true;\n"
+        "    return false;",
+        "    exchange_acq_rel(&bell->rung, rung & SP_BELL_AWAY);\n"
+        "    return rung & SP_BELL_AWAY;",
     ),
 ]
