@@ -13,7 +13,7 @@ from concurrent.futures import (
     TimeoutError,
 )
 from concurrent.futures.thread import BrokenThreadPool
-from importlib import import_module
+from importlib import import_module as _import_module
 
 from . import process
 from ._core import (
@@ -63,5 +63,5 @@ process.install()
 def __getattr__(name: str) -> object:
     """Import the modules of built-in kernels when they are first asked for."""
     if name in ("image", "kernels"):
-        return import_module(f"{__name__}.{name}")
+        return _import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -252,6 +252,7 @@ def test_one_thread_is_called_for_short_callables(make_executor, until):
     assert max(idle) == 3
 
 
+@pytest.mark.skipif(not has_gil, reason="nobody waits for it then")
 def test_calls_of_c_functions_let_other_threads_have_the_gil(one):
     """No bytecode runs between them that would look whether somebody wants it."""
     futures = [one.submit(abs, -1) for _ in range(300_000)]
