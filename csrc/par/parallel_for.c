@@ -268,6 +268,8 @@ static double run_first(struct loop *loop, intptr_t grain)
             piece = loop->n - done;
         run_piece(loop, done, piece);
         done += piece;
+        if (done == loop->n)
+            break; /* how long that took matters no more */
         spent = sp__os_now_ns() - start;
         index_ns = (double)spent / (double)done;
         piece = done;
