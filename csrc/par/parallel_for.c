@@ -276,7 +276,7 @@ static double run_first(struct loop *loop, intptr_t grain)
         /* Few indices are often long ones. */
         if (spent < NEXT_TO_NOTHING_NS && loop->n >= 32 && done < loop->n / 4)
             piece = 4 * done;
-    } while (!grain && done < loop->n && !loop->error && !is_stopped(loop) &&
+    } while (!grain && !loop->error && !is_stopped(loop) &&
              (spent < MEASURABLE_NS ||
               index_ns * (double)(loop->n - done) < WORTH_SHARING_NS));
     loop->done = done;

@@ -289,6 +289,21 @@ static void a_worker_keeps_nothing_of_another_pool_s(void)
     sp_pool_free(pool);
 }
 
+struct pauper {
+    sp_task task;
+    sp_pool *pool;
+    sp_group *group;
+    sp_status status;
+};
+
+static void spawn_without_memory(sp_task *task)
+{
+    struct pauper *pauper = (struct pauper *)task;
+    if (sp__alloc_fail_at(0, true))
+        pauper->status = sp_spawn(pauper->pool, pauper->group, run_plainly, NULL, 0);
+    sp__alloc_fail_at(-1, false);
+}
+
 static void without_memory_nothing_happens(void)
 {
     sp_pool *pool = new_pool(1);
@@ -301,6 +316,12 @@ static void without_memory_nothing_happens(void)
         CHECK_EQ(sp_group_unfinished(&group), 0);
     }
     sp__alloc_fail_at(-1, false);
+    struct pauper pauper = {.pool = pool, .group = &group, .status = SP_ENOMEM};
+    sp_task_init(&pauper.task, spawn_without_memory, NULL);
+    CHECK_EQ(sp_submit(pool, &pauper.task), SP_OK);
+    wait_for_task(&pauper.task);
+    CHECK_EQ(pauper.status, SP_ENOMEM, "in a worker");
+    CHECK_EQ(sp_group_unfinished(&group), 0);
     CHECK_EQ(sp_spawn(pool, &group, run_plainly, large, sizeof large), SP_OK);
     wait_for_group(&group);
     sp_pool_free(pool);
