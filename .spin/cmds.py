@@ -199,6 +199,59 @@ def asan_py(ctx, pytest_args):
     sys.exit(not is_good or bool(found))
 
 
+# What TSan is to see: threads that share our objects. Not what forks, which it cannot
+# follow, nor what limits the memory, of which it needs much.
+TSAN_PY_TESTS = [
+    "tests/py/test_stress.py",
+    "tests/py/test_future.py",
+    "tests/py/test_lane.py",
+    "tests/py/test_executor.py",
+    "tests/py/test_aio.py",
+    "tests/py/test_token.py",
+    "tests/py/test_view.py",
+    "tests/py/test_batch.py",
+    "tests/py/test_room.py",
+]
+TSAN_PY_OPTIONS = [
+    f"suppressions={ROOT}/tests/py/cpython.supp",
+    "report_thread_leaks=0",  # CPython detaches its threads when it collects them
+    "die_after_fork=0",
+    "exitcode=66",
+]
+
+
+@click.command()
+@click.option("--tsan", "is_watched", is_flag=True, help="Under ThreadSanitizer.")
+@click.argument("pytest_args", nargs=-1)
+def free_threaded(is_watched, pytest_args):
+    """Run the Python tests without a GIL, on a CPython that is built for it.
+
+    \b
+    spin free-threaded
+    spin free-threaded --tsan tests/py/test_stress.py
+    """
+    build = [".ci/free-threaded", *(["--tsan"] if is_watched else [])]
+    interpreter = subprocess.run(build, cwd=ROOT, text=True, stdout=subprocess.PIPE)
+    if interpreter.returncode:
+        sys.exit("no free-threaded Python could be built")
+    name = "tsan-py" if is_watched else "free-threaded"
+    folder = ROOT / f"build-{name}"
+    python = [folder / "venv/bin/python", "-P", "-m"]
+    options = [f"-Cbuild-dir={folder}/build"]
+    env = {}
+    if is_watched:
+        python[:0] = ["setarch", "-R"]  # TSan cannot bear randomised addresses
+        options += ["-Csetup-args=-Db_sanitize=thread", "-Csetup-args=-Db_lundef=false"]
+        env["TSAN_OPTIONS"] = "report_bugs=0"
+        pytest_args = pytest_args or ["-k", "not memory", *TSAN_PY_TESTS]
+    os.environ |= env
+    call(*python[:-3], interpreter.stdout.split()[-1], "-m", "venv", folder / "venv")
+    call(*python, "pip", "install", "--prefer-binary", ".[test-alone]", *options)
+    if is_watched:
+        os.environ["TSAN_OPTIONS"] = " ".join(TSAN_PY_OPTIONS)
+    call(*python, "pytest", "-q", *pytest_args)
+
+
 @click.command()
 @click.option("--schedules", type=float, default=1e6, show_default=True)
 @click.option("--base", type=int, default=1, help="The first seed.")
