@@ -211,6 +211,9 @@ TSAN_PY_TESTS = [
     "tests/py/test_view.py",
     "tests/py/test_batch.py",
     "tests/py/test_room.py",
+    "tests/py/test_waiting.py",
+    "tests/py/test_drainer.py",
+    "tests/py/test_inbox.py",
 ]
 TSAN_PY_OPTIONS = [
     f"suppressions={ROOT}/tests/py/cpython.supp",
@@ -234,21 +237,18 @@ def free_threaded(is_watched, pytest_args):
     interpreter = subprocess.run(build, cwd=ROOT, text=True, stdout=subprocess.PIPE)
     if interpreter.returncode:
         sys.exit("no free-threaded Python could be built")
-    name = "tsan-py" if is_watched else "free-threaded"
-    folder = ROOT / f"build-{name}"
-    python = [folder / "venv/bin/python", "-P", "-m"]
+    folder = ROOT / ("build-tsan-py" if is_watched else "build-free-threaded")
     options = [f"-Cbuild-dir={folder}/build"]
-    env = {}
+    runner = []
     if is_watched:
-        python[:0] = ["setarch", "-R"]  # TSan cannot bear randomised addresses
         options += ["-Csetup-args=-Db_sanitize=thread", "-Csetup-args=-Db_lundef=false"]
-        env["TSAN_OPTIONS"] = "report_bugs=0"
-        pytest_args = pytest_args or ["-k", "not memory", *TSAN_PY_TESTS]
-    os.environ |= env
-    call(*python[:-3], interpreter.stdout.split()[-1], "-m", "venv", folder / "venv")
+        runner = ["setarch", "-R"]  # TSan cannot bear randomised addresses
+        pytest_args = pytest_args or TSAN_PY_TESTS
+    os.environ["TSAN_OPTIONS"] = "report_bugs=0"  # of pip
+    call(*runner, interpreter.stdout.split()[-1], "-m", "venv", folder / "venv")
+    python = [*runner, folder / "venv/bin/python", "-P", "-m"]
     call(*python, "pip", "install", "--prefer-binary", ".[test-alone]", *options)
-    if is_watched:
-        os.environ["TSAN_OPTIONS"] = " ".join(TSAN_PY_OPTIONS)
+    os.environ["TSAN_OPTIONS"] = " ".join(TSAN_PY_OPTIONS)
     call(*python, "pytest", "-q", *pytest_args)
 
 

@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import os
+import sysconfig
 import threading
 import weakref
 
@@ -299,8 +300,9 @@ def test_dropped_futures_leave_nothing_behind(one, same, gate, until):
 
 
 @pytest.mark.skipif(
-    "libasan" in os.environ.get("LD_PRELOAD", ""),
-    reason="AddressSanitizer maps terabytes, whatever the limit",
+    "libasan" in os.environ.get("LD_PRELOAD", "")
+    or "thread-sanitizer" in (sysconfig.get_config_var("CONFIG_ARGS") or ""),
+    reason="AddressSanitizer and ThreadSanitizer map terabytes, whatever the limit",
 )
 def test_without_memory_for_all_blocks_nothing_is_queued(run_python):
     run_python(
