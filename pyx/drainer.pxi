@@ -72,6 +72,7 @@ def drain_until_stopped():
 
 cdef int drain() except -1:
     expire_due()
+    drain_handed_over()
     drain_announced()
     drain_reclaimed(counts=True)
     return 0
@@ -170,6 +171,48 @@ cdef int set_alarm(Home home) except -1:
     return 0
 
 
+# Futures whose cancel() was interrupted before it had announced the end.
+cdef list handed_over = []  # in the critical section of `timed_lock`
+
+
+cdef int hand_over(FutureBase future) except -1:
+    """What cancel() could not announce, the drainer does."""
+    with cython.critical_section(future):
+        if not future.is_being_cancelled or future.state >= CANCELLED:
+            return 0
+        future.is_being_cancelled = False
+    with cython.critical_section(timed_lock):
+        handed_over.append(future)
+        sp_gauge_set(&alarm_ns, 0)
+    sp_bell_ring_urgently(&bell)
+    return 0
+
+
+cdef int drain_handed_over() except -1:
+    global handed_over
+    cdef list futures
+    none_left = []
+    with cython.critical_section(timed_lock):
+        futures, handed_over = handed_over, none_left
+    for future in futures:
+        announce_from_afar(<FutureBase>future)
+    return 0
+
+
+cdef int announce_from_afar(FutureBase future) except -1:
+    """Announce the end, unless cancel() does so in its thread."""
+    cdef bint is_ours
+    try:
+        get_ready(future)
+        with cython.critical_section(future):
+            is_ours = not future.is_being_cancelled and future.observers is not None
+        if is_ours and announce(future):
+            call_later(future)
+    except BaseException as error:  # no memory; the other futures still end
+        report_unraisable(error, future)
+    return 0
+
+
 cdef int expire_due() except -1:
     """Cancel what is due; set the alarm for the next."""
     cdef int64_t due_ns, first_ns = SP_BELL_NO_ALARM
@@ -226,12 +269,7 @@ cdef int drain_announced() except -1:
         future = <FutureBase>sp_cell_of(task).future
         Py_DECREF(future)  # taken in order_announcement(); `future` has its own
         sp_task_unref(task)
-        try:
-            get_ready(future)
-            if announce(future):
-                call_later(future)
-        except BaseException as error:  # no memory; the other futures still end
-            report_unraisable(error, future)
+        announce_from_afar(future)
     return 0
 
 

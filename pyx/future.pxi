@@ -51,6 +51,7 @@ cdef class FutureBase:
     cdef unsigned char outcome   # once ready: FINISHED or CANCELLED_AND_NOTIFIED
     cdef unsigned char returns   # once ready: the Type of link.word, or T_VOID
     cdef unsigned char is_error  # value is an exception
+    cdef unsigned char is_being_cancelled  # by cancel(), which announces the end
     cdef sp_latch ready          # value and outcome are valid
 
     def __init__(self):
@@ -164,17 +165,25 @@ cdef class FutureBase:
         cdef sp_cell *cell = borrow(self)
         if cell == NULL:
             return self.outcome != FINISHED
-        cdef sp_status status = sp_cell_cancel(cell)
-        if status == SP_OK and not is_native(cell):
-            self.home.lane.take_out(self, cell)
-        sp_task_unref(&cell.task)
-        if status == SP_EBUSY:
-            return False
-        if status == SP_EDONE:
-            return self.cancelled()
-        get_ready(self)
-        if is_observed(self):
-            publish(self)
+        cdef sp_status status
+        # The drainer is told at once. It enters, and leaves the announcement to us.
+        with cython.critical_section(self):
+            status = sp_cell_cancel(cell)
+            self.is_being_cancelled = status == SP_OK
+        try:
+            if status == SP_OK and not is_native(cell):
+                self.home.lane.take_out(self, cell)
+            sp_task_unref(&cell.task)
+            if status == SP_EBUSY:
+                return False
+            if status == SP_EDONE:
+                return self.cancelled()
+            get_ready(self)
+            if is_observed(self):
+                publish(self)
+        except BaseException:  # Ctrl-C, for example
+            hand_over(self)
+            raise
         return True
 
     def result(self, timeout=None):

@@ -231,9 +231,13 @@ def cython_project(tree, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def run_python():
-    """Runs a program of its own; returns the finished process."""
+    """Runs a program of its own; returns the finished process.
 
-    def run(program, *, expect=0, timeout=60, options=(), env=None):
+    Its own waits give up after 60 seconds. A start may take as long: beside others that
+    want the CPU, CPython 3.13 without a GIL yields some 1800 times while it starts.
+    """
+
+    def run(program, *, expect=0, timeout=240, options=(), env=None):
         done = subprocess.run(
             [sys.executable, *options, "-c", textwrap.dedent(program)],
             capture_output=True,

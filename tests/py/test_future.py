@@ -414,6 +414,43 @@ def test_callback_of_a_cancelled_future_runs_in_the_cancelling_thread(one, gate,
     assert threads == [threading.current_thread()]
 
 
+class InterruptsOnce:
+    """A lock whose first user gets a Ctrl-C."""
+
+    def __init__(self, lock):
+        self._lock, self._errors = lock, [KeyboardInterrupt()]
+
+    def __getattr__(self, name):
+        return getattr(self._lock, name)
+
+    def __enter__(self):
+        if self._errors:
+            raise self._errors.pop()
+        return self._lock.__enter__()
+
+    def __exit__(self, *exc_info):
+        return self._lock.__exit__(*exc_info)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_end_that_an_interrupted_cancel_did_not_announce_is_announced(
+    one, gate, cos, native
+):
+    over, blocker = threading.Event(), threading.Event()
+    one.submit(gate.kernel, gate.key)
+    one.submit(blocker.wait, 60)
+    queued = one.submit(cos, 0.0) if native else one.submit(abs, -1)
+    queued.add_done_callback(lambda _: over.set())
+    condition = queued._condition
+    condition._lock = InterruptsOnce(condition._lock)
+    with pytest.raises(KeyboardInterrupt):
+        queued.cancel()
+    assert over.wait(60)
+    assert queued.cancelled()
+    cf.wait([queued], 60)
+    blocker.set()
+
+
 @pytest.mark.parametrize("native", [True, False])
 def test_exception_in_a_callback_is_logged_and_the_next_one_runs(
     one, gate, native, caplog
