@@ -55,7 +55,7 @@ struct sp_seat {
     uint32_t handoffs;      /* of the lane, when the thread went idle */
     bool is_available;      /* counted in lane->available; else it runs callables */
     bool is_called;         /* counted in lane->called */
-    bool is_late;           /* got the GIL only when another thread had to give it away */
+    bool is_late; /* got the GIL only when another thread had to give it away */
 };
 
 struct sp_lane {
