@@ -149,7 +149,8 @@ def test_spawned_task_that_has_not_begun_is_cancelled(sums, occupied, gate, numb
 
 
 def test_spawned_task_that_runs_is_asked_to_stop(sums, handle, until):
-    future = sums.until_set(np.zeros(1, np.intc), handle)
+    flag = np.zeros(1, np.intc)
+    future = sums.until_set(flag, handle)
     until(future.running)
     assert not future.cancel()
     with pytest.raises(CancelledError):
