@@ -133,6 +133,35 @@ SCENARIO(a_block_is_freed_with_its_last_call, .share = 60)
     tear_down();
 }
 
+/* Somebody who has a reference for a moment, and leaves the rest to others. */
+static void look_and_drop(void *arg)
+{
+    struct sp_cell *cell = arg;
+    while (!sp_cell_has_result(cell))
+        sp__os_yield();
+    CHECK_EQ(cell->error, 0);
+    sp_task_unref(&cell->task);
+}
+
+/* T2, K1: whoever lets it go alone passes on what the other one did with it. */
+SCENARIO(a_call_that_another_had_may_be_let_go_alone, .share = 60)
+{
+    set_up();
+    make_calls();
+    join();
+    struct sp_cell *cells[] = {sp_block_cell(box.block, 0),
+                               sp_block_cell(box.block, 1)};
+    sp_task_ref(&cells[1]->task);
+    unsigned threads[] = {sim_spawn(run_and_let_go, cells[0]), sim_spawn(run, cells[1]),
+                          sim_spawn(look_and_drop, cells[1])};
+    until_it_has_ended(cells[1]);
+    let_go(cells[1]);
+    for (int i = 0; i < 3; i++)
+        sim_join(threads[i]);
+    CHECK_EQ(box.n_kept, 1);
+    tear_down();
+}
+
 /* ---------------------------------------------------------------- cancelling */
 
 /* A worker that takes both from the queue. */
