@@ -24,7 +24,7 @@ from libc.string cimport memcpy, memset
 from grid_c cimport *
 from numpy_c cimport *
 
-from stealpool._core cimport Handle, handle, parallel_for
+from stealpool._core cimport Handle, handle, loop_over
 
 from concurrent.futures import CancelledError as _CancelledError
 

@@ -230,8 +230,7 @@ cdef class Call:
         job.looked_ns = sp__os_now_ns()
         job.spent_ns = job.done = 0
         sp__grid_fp_init(&job.fp)
-        with nogil:
-            code = parallel_for(target.pool, 0, job.n_indices, grain, run_piece, job)
+        code = loop_over(target, 0, job.n_indices, grain, run_piece, job)
         if self.interruption is not None:
             error, self.interruption = self.interruption, None
             raise error

@@ -20,6 +20,8 @@ cdef class NativeJob(Job):
 
 cdef NativeJob native_job = NativeJob.__new__(NativeJob)
 native_job.name = "spawned from nogil code"
+cdef NativeJob loop_job = NativeJob.__new__(NativeJob)
+loop_job.name = "the loop"
 
 
 cdef class Handle:
@@ -112,6 +114,52 @@ cdef int parallel_for(
     void *pool, intptr_t begin, intptr_t end, intptr_t grain, range_fn body, void *user
 ) noexcept nogil:
     return sp_parallel_for(<sp_pool *>pool, begin, end, grain, body, user)
+
+
+cdef struct NativeLoop:
+    void *pool
+    intptr_t begin
+    intptr_t end
+    intptr_t grain
+    range_fn body
+    void *user
+
+
+cdef int run_native_loop(void *data, sp_word *ret_value) noexcept nogil:
+    cdef NativeLoop *loop = <NativeLoop *>data
+    return parallel_for(
+        loop.pool, loop.begin, loop.end, loop.grain, loop.body, loop.user
+    )
+
+
+cdef int loop_over(
+    Handle executor, intptr_t begin, intptr_t end, intptr_t grain, range_fn body,
+    void *user,
+) except? -1:
+    cdef Home home = (<ExecutorBase>executor.executor).home
+    cdef NativeLoop *loop
+    cdef sp_cell *cell
+    cdef int code
+    if home.home.canceller == NULL and home.home.timeout_ms == 0:
+        with nogil:
+            code = parallel_for(executor.pool, begin, end, grain, body, user)
+        return code
+    cell = sp_cell_for_plan(run_native_loop, sizeof(NativeLoop))
+    if cell == NULL:
+        raise MemoryError("stealpool: no memory for a task")
+    loop = <NativeLoop *>sp_cell_plan(cell)
+    loop.pool, loop.user, loop.body = executor.pool, user, body
+    loop.begin, loop.end, loop.grain = begin, end, grain
+    try:
+        watch(home, cell)
+        with nogil:
+            sp_cell_run_inline(cell)
+        if sp_cell_timed_out(cell) or sp_task_phase(&cell.task) == SP_CANCELLED:
+            raise_of(loop_job, cell, home)
+        return cell.error
+    finally:
+        settle(cell)
+        sp_task_unref(&cell.task)
 
 
 cdef int is_cancelled() noexcept nogil:

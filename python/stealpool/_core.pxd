@@ -33,6 +33,13 @@ cdef int parallel_for(
     void *pool, intptr_t begin, intptr_t end, intptr_t grain, range_fn body, void *user
 ) noexcept nogil
 
+# The same with the GIL, which it lets go, for the executor or view of a handle: its
+# token ends it (SP_ECANCELLED, or CancelledError), or its time limit (TimeoutError).
+cdef int loop_over(
+    Handle executor, intptr_t begin, intptr_t end, intptr_t grain, range_fn body,
+    void *user,
+) except? -1
+
 # Inside a task or a loop: has somebody asked for it to stop?
 cdef int is_cancelled() noexcept nogil
 

@@ -270,7 +270,9 @@ def test_many_threads_call_one_ufunc_at_once():
     assert add.pool_calls == 80
 
 
-def test_an_interrupt_ends_a_long_call():
+@pytest.fixture
+def slow():
+    """A ufunc that takes a microsecond for each number."""
     numba = pytest.importorskip("numba")
 
     @numba.vectorize(["float64(float64)"])
@@ -279,6 +281,27 @@ def test_an_interrupt_ends_a_long_call():
             x = x * 0.5 + 1.0
         return x
 
+    return slow
+
+
+def test_what_a_view_asks_for_ends_a_long_call(slow, make_executor):
+    slowly, executor = eager(slow), make_executor(2)
+    token, long = stealpool.CancellationToken(), np.ones(50_000_000)
+    view = executor.options(cancel=token)
+    canceller = threading.Timer(0.05, token.cancel)
+    canceller.start()
+    for _ in range(2):
+        with pytest.raises(stealpool.CancelledError):  # it would take a minute
+            slowly(long, executor=view)
+    canceller.join()
+    with pytest.raises(TimeoutError, match=r"had not ended 0\.02 s after it began"):
+        slowly(long, executor=executor.options(timeout=0.02))
+    in_time = executor.options(timeout=60, cancel=stealpool.CancellationToken())
+    assert slowly(np.ones(3000), executor=in_time)[0] == pytest.approx(2.0)
+    assert executor.stats()["unfinished"] == 0
+
+
+def test_an_interrupt_ends_a_long_call(slow):
     class Stopped(Exception):
         pass
 
