@@ -15,9 +15,13 @@ This is `regrtest -R` for a release build of Python.
 
 import ctypes
 import gc
+import re
 import sys
+import threading
+import time
 from array import array
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -64,11 +68,14 @@ class Usage(ctypes.Structure):
     ]
 
 
+mallinfo = ctypes.CDLL(None).mallinfo2
+mallinfo.restype = Usage
+
+
 def bytes_in_use():
     """Of malloc(), in all arenas; what a thread keeps for itself counts as used."""
-    usage = ctypes.CDLL(None).mallinfo2
-    usage.restype = Usage
-    return usage().uordblks + usage().hblkhd
+    usage = mallinfo()
+    return usage.uordblks + usage.hblkhd
 
 
 def references():
@@ -86,6 +93,36 @@ COUNTS = {
 }
 
 
+TASKS = Path("/proc/self/task")
+
+
+def threads():
+    """Those that end with an executor: no drainer, deputy or pool of the process."""
+    lasting = {
+        t.native_id for t in threading.enumerate() if t.name.startswith("stealpool-d")
+    }
+    found = set()
+    for task in TASKS.iterdir():
+        try:
+            name = (task / "comm").read_text().strip()
+        except OSError:  # it has just ended
+            continue
+        if not re.fullmatch(r"stealpool-\d+", name) and int(task.name) not in lasting:
+            found.add(task.name)
+    return found
+
+
+def rest(before):
+    """Executors end in their own time after the test: wait until their threads have.
+
+    What stays is a leak, which the counts show.
+    """
+    deadline = time.monotonic() + 5
+    while threads() - before and time.monotonic() < deadline:
+        gc.collect(0)
+        time.sleep(0.001)  # sleep: nobody tells of the end of a native thread
+
+
 class Again:
     """To pytest, the next test: of the same module, so that its fixtures stay."""
 
@@ -96,17 +133,34 @@ class Again:
         return self.chain
 
 
+def is_of_a_test(finalizer):
+    """Of a fixture that was made for one test, and has ended with it."""
+    fixture = getattr(getattr(finalizer, "func", None), "__self__", None)
+    return getattr(fixture, "scope", None) == "function"
+
+
+def forget_what_pytest_keeps(item):
+    """Fixtures that outlive a test keep the finalizers of those that have used them."""
+    for fixtures in item._fixtureinfo.name2fixturedefs.values():
+        for fixture in fixtures:
+            left = [each for each in fixture._finalizers if not is_of_a_test(each)]
+            fixture._finalizers[:] = left
+    for plugin in item.config.pluginmanager.get_plugins():
+        getattr(plugin, "_arrays_of_gates", []).clear()  # which are kept for good
+
+
 def growing(item, runs):
     """What has grown in every run: its name, and by how much; None: it failed."""
     seen = {name: array("q", [0]) * (runs + 1) for name in COUNTS}
     again = Again(item)
+    before = threads()
     for i in range(runs + 1):
         reports = runtestprotocol(item, nextitem=again, log=False)
         if not all(report.passed for report in reports):
             return None
         del reports
-        for plugin in item.config.pluginmanager.get_plugins():
-            getattr(plugin, "_arrays_of_gates", []).clear()  # which are kept for good
+        rest(before)
+        forget_what_pytest_keeps(item)
         for _ in range(3):
             gc.collect()
         for name, count in COUNTS.items():

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import functools
 import gc
 import importlib.metadata
 import os
@@ -87,6 +88,11 @@ def cos():
     return stealpool.kernel(ctypes.CDLL("libm.so.6").cos)
 
 
+# One for all gates: ctypes keeps something of each for good.
+_libc = ctypes.CDLL(None)
+_libc.sem_init.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_uint]
+_libc.sem_post.argtypes = [ctypes.c_void_p]
+
 _arrays_of_gates = []  # never freed: a kernel may still be leaving sem_wait()
 
 
@@ -100,17 +106,13 @@ class Gate:
         self.array = (ctypes.c_char * 128)()  # a sem_t, which has half of that
         _arrays_of_gates.append(self.array)
         self.key = ctypes.addressof(self.array)
-        self._libc = ctypes.CDLL(None)
-        self._libc.sem_init.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_uint]
-        self._libc.sem_post.argtypes = [ctypes.c_void_p]
-        self._libc.sem_init(self.key, 0, 0)
-        wait = self._libc.sem_wait
-        self.kernel = stealpool.kernel(wait, "int (uintptr_t)")
-        self.pinning = stealpool.kernel(wait, "int (void *)")
+        _libc.sem_init(self.key, 0, 0)
+        self.kernel = stealpool.kernel(_libc.sem_wait, "int (uintptr_t)")
+        self.pinning = stealpool.kernel(_libc.sem_wait, "int (void *)")
 
     def open(self, times=1):
         for _ in range(times):
-            self._libc.sem_post(self.key)
+            _libc.sem_post(self.key)
 
 
 @pytest.fixture
@@ -185,11 +187,12 @@ def run_loop():
 
 @pytest.fixture(scope="session")
 def compile_c(tmp_path_factory):
-    """Compiles C to a library for ctypes."""
+    """Compiles C to a library for ctypes; the same C to the same library."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         pytest.skip("needs a C compiler")
 
+    @functools.cache  # no library is ever unloaded
     def compile_library(source, *flags):
         folder = tmp_path_factory.mktemp("c")
         (folder / "library.c").write_text(source)
