@@ -150,6 +150,7 @@ cdef bint nothing_to_drain() noexcept nogil:
 
 # Homes with time limits and tasks that are not due yet; when the first one is.
 cdef list timed = []
+cdef size_t timed_prune_at = 8
 cdef object timed_lock = object()  # its own: a list's calls enter that of the list
 # An earlier alarm is set before the bell is rung, and read after it was heard.
 cdef sp_gauge alarm_ns
@@ -158,9 +159,12 @@ cdef sp_gauge alarm_ns
 cdef int set_alarm(Home home) except -1:
     """A task with a time limit has joined the home: see that the drainer wakes up."""
     cdef int64_t due_ns
+    cdef list before = None
     with cython.critical_section(timed_lock):
         if home.is_timed:
             return 0  # its older tasks are due before
+        if len(timed) >= timed_prune_at:
+            before = prune_timed()
         timed.append(home)
         home.is_timed = True
         due_ns = sp_home_next_due_ns(home.home)
@@ -169,6 +173,24 @@ cdef int set_alarm(Home home) except -1:
         sp_gauge_set(&alarm_ns, due_ns)
     sp_bell_ring_urgently(&bell)
     return 0
+
+
+cdef list prune_timed():
+    """Forget homes whose tasks have ended in time: a limit may be hours away.
+
+    In the critical section. Returns what the list was, to be dropped outside.
+    """
+    global timed_prune_at
+    cdef list left = [], before = timed[:]
+    for home in before:
+        (<Home>home).is_timed = (
+            sp_home_next_due_ns((<Home>home).home) != SP_BELL_NO_ALARM
+        )
+        if (<Home>home).is_timed:
+            left.append(home)
+    timed[:] = left
+    timed_prune_at = 2 * len(left) + 8
+    return before
 
 
 # Futures whose cancel() was interrupted before it had announced the end.
@@ -216,9 +238,9 @@ cdef int announce_from_afar(FutureBase future) except -1:
 cdef int expire_due() except -1:
     """Cancel what is due; set the alarm for the next."""
     cdef int64_t due_ns, first_ns = SP_BELL_NO_ALARM
-    cdef list left
+    cdef list left, before
     with cython.critical_section(timed_lock):
-        left = []
+        left, before = [], timed[:]  # to be dropped outside
         for home in timed:
             due_ns = sp_home_expire((<Home>home).home, now_ns())
             (<Home>home).is_timed = due_ns != SP_BELL_NO_ALARM

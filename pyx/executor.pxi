@@ -65,6 +65,7 @@ cdef class ExecutorBase:
                 pool.workers(),
                 python_workers,
             )
+        drain_reclaimed()  # of executors that nobody has waited for
         clear_graveyard()
         self.home = Home(
             pool, native_workers is not None, CallQueue(python_workers), gates

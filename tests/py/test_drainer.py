@@ -5,6 +5,7 @@ import ctypes
 import sys
 import sysconfig
 import threading
+import weakref
 
 import pytest
 import stealpool
@@ -107,6 +108,52 @@ def test_callback_may_wait_for_kernels_and_callables(one, gate, cos):
     gate.open()
     assert over.wait(60)
     assert results == [1.0, 1, 9]
+
+
+def test_what_nobody_waits_for_is_reclaimed_by_the_next_executor(run_python):
+    run_python(
+        """
+        import ctypes, gc, os, stealpool, time, weakref
+        libc = ctypes.CDLL(None)
+        semaphore = ctypes.create_string_buffer(128)
+        key = ctypes.addressof(semaphore)
+        libc.sem_init(semaphore, 0, 0)
+
+        def forget_calls():
+            function = libc["sem_wait"]
+            wait = stealpool.kernel(function, "int (uintptr_t)")
+            executor = stealpool.Executor(1)
+            executor.submit(wait, key)
+            executor.submit(wait, key)
+            executor.shutdown(wait=False)
+            return weakref.ref(function)
+
+        functions, n_threads = [], len(os.listdir("/proc/self/task"))
+        for _ in range(10):
+            functions.append(forget_calls())
+            libc.sem_post(semaphore)
+            libc.sem_post(semaphore)
+            deadline = time.monotonic() + 30
+            while len(os.listdir("/proc/self/task")) > n_threads:
+                assert time.monotonic() < deadline, "its worker never ends"
+                time.sleep(0)
+        gc.collect()  # ctypes
+        assert functions[-1]() is not None  # nobody has looked at its tasks yet
+        stealpool.Executor(1)
+        gc.collect()
+        assert [function() for function in functions] == [None] * 10
+        """
+    )
+
+
+def test_views_whose_calls_ended_in_time_are_forgotten_before_their_limit(one, cos):
+    homes = []
+    for _ in range(100):
+        view = one.options(timeout=3600)
+        assert view.submit(cos, 0.0).result() == 1.0
+        homes.append(weakref.ref(view._home))
+    del view
+    assert sum(home() is not None for home in homes) < 30
 
 
 def test_observing_when_no_thread_can_start_fails_and_can_be_repeated(run_python):
