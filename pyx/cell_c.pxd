@@ -198,9 +198,16 @@ cdef extern from "home.h" nogil:
     uint64_t sp_home_submitted(sp_home *home)
     uint64_t sp_home_attaches(sp_home *home)
     void sp_home_cancel(sp_home *home, bint running)
+    size_t sp_home_queued(sp_home *home)
     int64_t sp_home_expire(sp_home *home, int64_t now_ns)
     int64_t sp_home_next_due_ns(sp_home *home)
     bint sp_home_is_over(sp_home *home)
+
+
+cdef extern from "home.h":  # with the GIL, which what it calls needs
+    void sp_home_visit_running(
+        sp_home *home, int (*visit)(void *keep, void *visitor) noexcept, void *visitor
+    )
 
 
 cdef extern from "block.h" nogil:

@@ -392,6 +392,7 @@ cdef class ExecutorBase:
             "submitted": submitted,
             "completed": ended,
             "unfinished": submitted - ended,
+            "queued": min(self.home.queued(), submitted - ended),
             "attaches": self.home.attaches(),
             "workers": self.home.pool.workers(),
             "executed": stats.executed,
@@ -401,6 +402,12 @@ cdef class ExecutorBase:
             "woken": stats.woken,
             "loops": stats.loops,
         }
+
+    def _running(self):
+        """Names of some calls that are running."""
+        found = []
+        self.home.collect_running(found, SIGHT_MOST)
+        return [name_of_kept(kept) for kept in found]
 
     @property
     def _native_workers(self):
@@ -470,30 +477,3 @@ cdef int forget(FutureBase future) except -1:
 
 
 cdef object homes = _WeakSet()
-
-
-def mark_stale():
-    """In the child of a fork: native threads and what they run are not here."""
-    global epoch, drainer, deputy, main_thread, pool_lock, timed_lock, due
-    epoch += 1
-    main_thread = PyThread_get_thread_ident()
-    drainer = deputy = None
-    due = _deque()
-    sp_gauge_set(&has_due, False)
-    sp_gauge_set(&drainer_is_there, False)
-    pool_lock = _RLock()  # a thread of the parent may have it
-    timed_lock = object()  # or be in its critical section
-    sp_gauge_set(&alarm_ns, SP_BELL_NO_ALARM)
-    timed.clear()
-    handed_over.clear()
-    # What they hold is the parent's to announce; and they may look as if somebody had
-    # been told of it already.
-    memset(&bell, 0, sizeof(bell))
-    open_queues()
-    for home in list(homes):
-        (<Home>home).home.is_stale = True
-        if (<Home>home).gates is not None:
-            (<Home>home).gates.reset()
-    for token in list(tokens):
-        sp_canceller_reset((<CancellationToken>token).canceller)
-    graveyard.clear()

@@ -220,6 +220,41 @@ void sp_home_cancel(struct sp_home *home, bool running)
     unlock(home);
 }
 
+/* ----------------------------------------------------------------- counting */
+
+size_t sp_home_queued(struct sp_home *home)
+{
+    size_t n = 0;
+    lock(home);
+    for (struct sp_block *block = home->blocks; block; block = block->after)
+        for (size_t k = 0; k < block->n_cells; k++)
+            n += sp_task_phase(&sp_block_cell(block, k)->task) == SP_PENDING;
+    unlock(home);
+    return n;
+}
+
+static bool visit_block(struct sp_block *block, int (*visit)(void *keep, void *visitor),
+                        void *visitor)
+{
+    for (size_t k = 0; k < block->n_cells; k++)
+        if (sp_task_phase(&sp_block_cell(block, k)->task) == SP_RUNNING &&
+            !visit(block->keep, visitor))
+            return false;
+    return true;
+}
+
+void sp_home_visit_running(struct sp_home *home,
+                           int (*visit)(void *keep, void *visitor), void *visitor)
+{
+    lock(home);
+    struct sp_block *block = home->blocks;
+    while (block && visit_block(block, visit, visitor))
+        block = block->after;
+    unlock(home);
+}
+
+/* ----------------------------------------------------------------- expiring */
+
 static void expire_block(struct sp_block *block)
 {
     for (size_t k = 0; k < block->n_cells; k++) {

@@ -115,6 +115,14 @@ void *sp_cell_let_go(struct sp_cell *cell);
  */
 void sp_home_cancel(struct sp_home *home, bool running);
 
+/** Its tasks that have not begun, at this moment. Looks at all that are unsettled. */
+size_t sp_home_queued(struct sp_home *home);
+
+/** Calls visit(keep, visitor) for what the block of each running task keeps, until that
+ * says false. With the list held, so that it is still kept: be quick, drop nothing. */
+void sp_home_visit_running(struct sp_home *home,
+                           int (*visit)(void *keep, void *visitor), void *visitor);
+
 /**
  * Cancel the tasks whose time has passed, and ask those that run to stop.
  * @return when the next one's passes; INT64_MAX if there is none.

@@ -271,6 +271,28 @@ cdef class Home:
             (<Home>view).cancel(running)
         return 0
 
+    cdef uint64_t queued(self):
+        """How many have not begun. Looks at each that is unsettled."""
+        cdef uint64_t n = 0 if self.home.is_stale else sp_home_queued(self.home)
+        for view in self.all_views():
+            n += (<Home>view).queued()
+        return n
+
+    cdef int collect_running(self, list found, size_t most) except -1:
+        """Append what up to `most` calls keep that are running."""
+        cdef Sight sight
+        sight.n, sight.most = 0, min(most, SIGHT_MOST)
+        if not self.home.is_stale:
+            sp_home_visit_running(self.home, see_running, &sight)
+        while sight.n > 0:
+            sight.n -= 1
+            found.append(<object>sight.seen[sight.n])
+            Py_DECREF(<object>sight.seen[sight.n])  # taken in see_running()
+        for view in self.all_views():
+            if len(found) < most:
+                (<Home>view).collect_running(found, most - len(found))
+        return 0
+
     cdef uint64_t submitted(self):
         cdef uint64_t n = self.past_submitted + sp_home_submitted(self.home)
         for view in self.all_views():
@@ -288,6 +310,35 @@ cdef class Home:
         for view in self.all_views():
             n += (<Home>view).attaches()
         return n
+
+
+cdef enum:
+    SIGHT_MOST = 3
+
+
+cdef struct Sight:
+    size_t n, most
+    void *seen[SIGHT_MOST]  # owned
+
+
+cdef int see_running(void *keep, void *visitor) noexcept:
+    """Of sp_home_visit_running(): no Python code runs here."""
+    cdef Sight *sight = <Sight *>visitor
+    if keep != NULL:
+        Py_INCREF(<object>keep)
+        sight.seen[sight.n] = keep
+        sight.n += 1
+    return sight.n < sight.most
+
+
+cdef str name_of_kept(object kept):
+    """Of what a block keeps, the name of what is called; see keep()."""
+    if type(kept) is tuple:
+        function = kept[0]
+        return str(getattr(function, "__qualname__", type(function).__name__))
+    if isinstance(kept, Pins):
+        kept = (<Pins>kept).job
+    return f"kernel {(<Job?>kept).name}"
 
 
 @cython.final

@@ -42,6 +42,33 @@ def is_capsule(obj):
     return PyCapsule_CheckExact(obj)
 
 
+def mark_stale():
+    """In the child of a fork: native threads and what they run are not here."""
+    global epoch, drainer, deputy, main_thread, pool_lock, timed_lock, due
+    epoch += 1
+    main_thread = PyThread_get_thread_ident()
+    drainer = deputy = None
+    due = _deque()
+    sp_gauge_set(&has_due, False)
+    sp_gauge_set(&drainer_is_there, False)
+    pool_lock = _RLock()  # a thread of the parent may have it
+    timed_lock = object()  # or be in its critical section
+    sp_gauge_set(&alarm_ns, SP_BELL_NO_ALARM)
+    timed.clear()
+    handed_over.clear()
+    # What they hold is the parent's to announce; and they may look as if somebody had
+    # been told of it already.
+    memset(&bell, 0, sizeof(bell))
+    open_queues()
+    for home in list(homes):
+        (<Home>home).home.is_stale = True
+        if (<Home>home).gates is not None:
+            (<Home>home).gates.reset()
+    for token in list(tokens):
+        sp_canceller_reset((<CancellationToken>token).canceller)
+    graveyard.clear()
+
+
 def shut_down_pools(timeout):
     """At exit, after all executors: what those that are gone have queued runs, too.
 

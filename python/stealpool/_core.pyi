@@ -4,7 +4,17 @@ import asyncio
 import collections.abc
 import concurrent.futures as cf
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Generic, Never, NoReturn, ParamSpec, Self, TypeVar, final
+from typing import (
+    Any,
+    Generic,
+    Literal,
+    Never,
+    NoReturn,
+    ParamSpec,
+    Self,
+    TypeVar,
+    final,
+)
 
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
@@ -262,7 +272,7 @@ class ExecutorBase:
         native_workers: int | None,
         thread_name_prefix: str = "",
         queue_capacity: int | None = None,
-        on_full: str = "block",
+        on_full: Literal["block", "raise", "run"] = "block",
         python_workers: int = 0,
     ) -> None: ...
     def _borrow(self, parent: ExecutorBase) -> None: ...
@@ -286,6 +296,7 @@ class ExecutorBase:
     def _await_tasks(self, timeout: float | None) -> bool: ...
     def _close_pool(self, wait: bool) -> None: ...
     def _stats(self) -> dict[str, int]: ...
+    def _running(self) -> list[str]: ...
     def __del__(self) -> None: ...
     def __reduce__(self) -> Any: ...
 

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from concurrent.futures import Executor as AnyExecutor
-from typing import assert_type
+from typing import Literal, assert_type
 
 import numpy as np
 import stealpool
@@ -83,6 +83,9 @@ def looping(executor: Executor, body: Kernel, sums: NDArray[np.float64]) -> None
 def bounded() -> Executor:
     executor = Executor(native_workers=2, queue_capacity=100, on_full="run")
     Executor(queue_capacity="100")  # type: ignore[arg-type]
+    Executor(queue_capacity=100, on_full="drop")  # type: ignore[arg-type]
+    on_full: Literal["block", "raise", "run"] = "raise"
+    Executor(queue_capacity=100, on_full=on_full)
     return executor
 
 

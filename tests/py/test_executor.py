@@ -5,6 +5,7 @@ import math
 import os
 import pickle
 import random
+import re
 import signal
 import threading
 import weakref
@@ -105,6 +106,78 @@ def test_first_kernels_of_many_threads_start_one_pool(make_executor, cos):
     assert executor.stats()["executed"] == 8
 
 
+@pytest.mark.parametrize("closed", ["executor", "view"])
+def test_a_pool_that_is_made_while_its_executor_closes_is_closed(
+    compile_c, run_python, closed
+):
+    # Holds up a thread that starts native workers, until told to let it go.
+    shim = compile_c(
+        """
+        #define _GNU_SOURCE
+        #include <dlfcn.h>
+        #include <pthread.h>
+        #include <semaphore.h>
+        static sem_t come, go;
+        static __thread int holds;
+        __attribute__((constructor)) static void init(void)
+        {
+            sem_init(&come, 0, 0);
+            sem_init(&go, 0, 0);
+        }
+        void hold_me(void) { holds = 1; }
+        void await_it(void) { sem_wait(&come); }
+        void let_it_go(void) { sem_post(&go); }
+        int pthread_create(pthread_t *restrict thread,
+                           const pthread_attr_t *restrict attr,
+                           void *(*main)(void *), void *restrict user)
+        {
+            int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+            *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
+            if (holds) {
+                holds = 0;
+                sem_post(&come);
+                sem_wait(&go);
+            }
+            return real(thread, attr, main, user);
+        }
+        """,
+        "-ldl",
+        "-pthread",
+    )
+    preloaded = [shim._name, *os.environ.get("LD_PRELOAD", "").split()]
+    run_python(
+        f"""
+        import ctypes, os, stealpool, threading, time
+        shim = ctypes.CDLL(None)
+        cos = stealpool.kernel(ctypes.CDLL("libm.so.6").cos)
+        executor = stealpool.Executor(2)
+        through = {{"executor": executor, "view": executor.view()}}["{closed}"]
+        said, n_threads = [], len(os.listdir("/proc/self/task"))
+
+        def submit():
+            shim.hold_me()
+            try:
+                through.submit(cos, 0.0)
+            except RuntimeError as error:
+                said.append(str(error))
+
+        thread = threading.Thread(target=submit)
+        thread.start()
+        shim.await_it()
+        executor.shutdown(wait=False)
+        shim.let_it_go()
+        thread.join()
+        assert said == ["cannot schedule new futures after shutdown"], said
+
+        deadline = time.monotonic() + 30
+        while len(os.listdir("/proc/self/task")) > n_threads:
+            assert time.monotonic() < deadline, "its workers never end"
+            time.sleep(0)
+        """,
+        env={"LD_PRELOAD": " ".join(preloaded)},
+    )
+
+
 def test_private_attributes_that_programs_look_at_are_there(make_executor):
     executor, gate = make_executor(1), threading.Event()
     running = executor.submit(gate.wait)
@@ -173,8 +246,14 @@ def test_executor_is_pickled_as_what_it_was_made_with():
 def test_native_workers_are_threads_that_the_first_kernel_starts(
     make_executor, cos, until
 ):
+    def name_of(task):
+        try:
+            return (task / "comm").read_text()
+        except OSError:  # it has just ended
+            return ""
+
     def count():
-        names = [comm.read_text() for comm in Path("/proc/self/task").glob("*/comm")]
+        names = map(name_of, Path("/proc/self/task").iterdir())
         return sum(name.startswith("abc-") for name in names)
 
     executor = make_executor(3, thread_name_prefix="abc")
@@ -296,6 +375,44 @@ def test_submitted_and_completed_are_counted(one, cos):
     assert (stats["submitted"], stats["completed"], stats["unfinished"]) == (11, 11, 0)
     assert stats["python_threads"] == 1
     assert isinstance(stats, MappingProxyType)
+
+
+def test_queued_counts_what_has_not_begun_in_both_lanes(one, gate, cos, until):
+    view, event = one.options(priority="high"), threading.Event()
+    running = [one.submit(gate.kernel, gate.key), one.submit(event.wait, 60)]
+    until(lambda: all(future.running() for future in running))
+    assert one.stats()["queued"] == 0
+    kernels = [*one.submit_many(cos, [0.0] * 100), one.submit(cos, 0.0)]
+    callables = [one.submit(abs, -1) for _ in range(10)]
+    of_view = [view.submit(cos, 0.0), view.submit(abs, -1)]
+    assert one.stats()["queued"] == 113
+    assert (one.stats()["unfinished"], view.stats()["queued"]) == (115, 2)
+    assert [kernels[50].cancel(), callables[5].cancel()] == [True, True]
+    assert one.stats()["queued"] == 111
+    del kernels, callables  # nobody will look at them
+    assert one.stats()["queued"] == 111
+    event.set()
+    gate.open()
+    stealpool.wait([*of_view, *running])
+    until(lambda: one.stats()["unfinished"] == 0)
+    assert one.stats()["queued"] == view.stats()["queued"] == 0
+
+
+def test_queued_is_never_more_than_unfinished(make_executor, cos):
+    executor, is_over = make_executor(2), threading.Event()
+
+    def submit():
+        while not is_over.is_set():
+            executor.submit(abs, -1)
+            stealpool.wait(executor.submit_many(cos, [0.0] * 20))
+
+    thread = threading.Thread(target=submit)
+    thread.start()
+    for _ in range(300):
+        stats = executor.stats()
+        assert 0 <= stats["queued"] <= stats["unfinished"] <= stats["submitted"]
+    is_over.set()
+    thread.join()
 
 
 def test_wait_for_many_attaches_once(one, gate, cos):
@@ -426,18 +543,49 @@ def test_shutdown_with_cancel_futures_cancels_what_is_queued(one, gate, cos, unt
     assert [future.result(60) for future in running] == [0, True]
 
 
-@pytest.mark.parametrize("native", [True, False])
-def test_shutdown_with_a_timeout_names_what_is_unfinished(one, gate, native):
+@pytest.mark.parametrize("keep", [True, False], ids=["kept", "dropped"])
+@pytest.mark.parametrize("lane", ["kernel", "pinning kernel", "callable"])
+def test_shutdown_with_a_timeout_says_what_runs(one, gate, until, lane, keep):
     event = threading.Event()
-    future = one.submit(*((gate.kernel, gate.key) if native else (event.wait, 60)))
-    with pytest.raises(
-        stealpool.TimeoutError, match="1 calls are unfinished after 0.01"
-    ):
+    calls = {
+        "kernel": (gate.kernel, gate.key),
+        "pinning kernel": (gate.pinning, gate.array),
+        "callable": (event.wait, 60),
+    }
+    future = one.submit(*calls[lane])
+    until(future.running)
+    if not keep:
+        del future
+    name = "Event.wait" if lane == "callable" else "kernel sem_wait"
+    words = re.escape(
+        f"1 call is unfinished after timeout=0.01 s: 1 running ({name}), 0 queued. "
+        "They go on, and nothing new is accepted; call shutdown() again to wait "
+        "longer, with cancel_futures=True to cancel what is queued"
+    )
+    with pytest.raises(stealpool.TimeoutError, match=f"^{words}$"):
         one.shutdown(timeout=0.01)
     gate.open()
     event.set()
     one.shutdown(timeout=60)
-    assert future.done()
+    assert one.stats()["unfinished"] == 0
+
+
+def test_shutdown_with_a_timeout_names_a_few_of_many(make_executor, gate, cos, until):
+    executor, event = make_executor(3), threading.Event()
+    view = executor.options(priority="low")
+    running = [executor.submit(gate.kernel, gate.key) for _ in range(3)]
+    running += [view.submit(event.wait, 60) for _ in range(2)]
+    until(lambda: all(future.running() for future in running))
+    executor.submit_many(cos, [0.0] * 100)
+    words = r"^105 calls are .*: 5 running \(.*, .*, .*, \.\.\.\), 100 queued"
+    with pytest.raises(stealpool.TimeoutError, match=words):
+        executor.shutdown(timeout=0)
+    words = r"^2 calls are .*: 2 running \(Event.wait, Event.wait\), 0 queued"
+    with pytest.raises(stealpool.TimeoutError, match=words):
+        view.shutdown(timeout=0)
+    gate.open(3)
+    event.set()
+    executor.shutdown()
 
 
 def test_shutdown_with_a_timeout_says_that_callbacks_go_on(make_executor):
