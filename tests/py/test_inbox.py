@@ -115,6 +115,44 @@ def test_a_loop_that_forgets_its_readers_is_woken_otherwise(run_loop, one, gate)
     run_loop(main(), ForgetfulLoop)
 
 
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, KeyboardInterrupt])
+def test_a_loop_that_refuses_to_be_woken_once_is_woken_by_the_next_end(
+    run_loop, one, gate, until, monkeypatch, error
+):
+    reports, refused = [], threading.Event()
+    monkeypatch.setattr(sys, "unraisablehook", lambda u: reports.append(u.exc_type))
+
+    class RefusingLoop(asyncio.SelectorEventLoop):
+        refuses = False
+
+        def add_reader(self, fd, callback, *args):
+            raise NotImplementedError
+
+        def call_soon_threadsafe(self, *args, **kwargs):
+            if self.refuses:
+                self.refuses = False
+                refused.set()
+                raise error
+            return super().call_soon_threadsafe(*args, **kwargs)
+
+    async def main():
+        first, second = (one.asubmit(gate.kernel, gate.key) for _ in range(2))
+        told = {future: asyncio.Event() for future in (first, second)}
+        for future in told:
+            future.add_done_callback(lambda future: told[future].set())
+        asyncio.get_running_loop().refuses = True
+        gate.open()
+        until(refused.is_set)
+        gate.open()
+        await asyncio.wait_for(told[second].wait(), 60)
+        if error is not RuntimeError:  # which is what closed loops raise
+            await asyncio.wait_for(told[first].wait(), 60)
+
+    run_loop(main(), RefusingLoop)
+    # Of a callback, an Exception is logged; RuntimeError says that the loop is closed.
+    assert reports == ([error] if error is KeyboardInterrupt else [])
+
+
 def test_awaiting_short_calls_does_not_starve_the_loop(run_loop, one, cos, new_loop):
     async def main():
         turns = 0

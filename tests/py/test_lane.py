@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 import weakref
+from collections import deque
 
 import pytest
 import stealpool
@@ -171,6 +172,37 @@ def test_thread_that_cannot_start_leaves_nothing_queued(one, monkeypatch):
     assert one.stats()["unfinished"] == 0
     one.submit(calls.append, "real").result(60)
     assert calls == ["real"]
+
+
+def test_thread_starts_though_another_takes_the_last_index_meanwhile(
+    make_executor, until
+):
+    executor = make_executor(2)
+
+    class Indices(deque):
+        """Before somebody takes one, another thread does, or a signal handler."""
+
+        is_first = True
+
+        def popleft(self):
+            if self.is_first:
+                self.is_first = False
+                others.append(executor.submit(threading.current_thread))
+            return super().popleft()
+
+    others, lane = [], executor._lane
+    lane._vacant = Indices(list(lane._vacant)[:1])
+    barrier = threading.Barrier(2)
+    future = executor.submit(lambda: (barrier.wait(60), threading.current_thread()))
+    until(lambda: len(others) == 1)
+    barrier.wait(60)
+    names = [future.result(60)[1].name, others[0].result(60).name]
+    prefix = executor._thread_name_prefix
+    assert {thread.name for thread in executor._threads} == {
+        f"{prefix}_0",
+        f"{prefix}_256",
+    }
+    assert set(names) <= {f"{prefix}_0", f"{prefix}_256"}
 
 
 def test_fewer_threads_than_asked_for_will_do(make_executor, monkeypatch):

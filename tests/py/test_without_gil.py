@@ -1,8 +1,10 @@
 """On a free-threaded CPython: nothing of ours turns the GIL on again."""
 
 import sysconfig
+import threading
 
 import pytest
+import stealpool
 
 pytestmark = pytest.mark.skipif(
     not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this CPython has a GIL"
@@ -44,4 +46,75 @@ def test_importing_and_using_everything_leaves_the_gil_off(run_python):
         """,
         options=["-W", "error:The global interpreter lock:RuntimeWarning"],
         env={"PYTHON_GIL": ""},
+    )
+
+
+def together(*functions):
+    """Run them in threads that begin at once; raises the first error of one."""
+    barrier, errors = threading.Barrier(len(functions)), []
+
+    def run(function):
+        barrier.wait()
+        try:
+            function()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(each,)) for each in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def test_time_limits_set_while_others_pass_are_kept(one, gate, cos):
+    # Each view gets on the drainer's list while the drainer takes others off it.
+    one.submit(gate.kernel, gate.key)
+
+    def pass_limits():
+        for _ in range(300):
+            future = one.options(timeout=0.001).submit(cos, 0.0)
+            assert not stealpool.wait([future], 30).not_done, "its limit was lost"
+            assert isinstance(future.exception(), TimeoutError)
+
+    together(*[pass_limits] * 4)
+    gate.open()
+
+
+def test_what_executors_leave_is_kept_while_others_look_through_it(run_python):
+    # A home that got lost among those that are buried would have its pool freed, which
+    # waits for the kernel: whoever makes the next executor would hang.
+    run_python(
+        """
+        import ctypes, stealpool, threading
+        libc = ctypes.CDLL(None)
+        wait = stealpool.kernel(libc.sem_wait, "int (uintptr_t)")
+        barrier = threading.Barrier(4)
+        semaphores, errors = [], []
+
+        def bury():
+            barrier.wait()
+            try:
+                for _ in range(50):
+                    semaphore = ctypes.create_string_buffer(128)
+                    libc.sem_init(semaphore, 0, 0)
+                    semaphores.append(semaphore)
+                    executor = stealpool.Executor(1)
+                    executor.submit(wait, ctypes.addressof(semaphore))
+                    del executor
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=bury, daemon=True) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(50)
+            assert not thread.is_alive(), "the pool of a kernel that runs is freed"
+        assert not errors, errors
+        for semaphore in semaphores:
+            libc.sem_post(semaphore)
+        """
     )
