@@ -15,13 +15,13 @@ This is `regrtest -R` for a release build of Python.
 
 import ctypes
 import gc
+import os
 import re
 import sys
 import threading
 import time
 from array import array
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -93,7 +93,7 @@ COUNTS = {
 }
 
 
-TASKS = Path("/proc/self/task")
+TASKS = "/proc/self/task"
 
 
 def threads():
@@ -101,15 +101,25 @@ def threads():
     lasting = {
         t.native_id for t in threading.enumerate() if t.name.startswith("stealpool-d")
     }
-    found = set()
-    for task in TASKS.iterdir():
-        try:
-            name = (task / "comm").read_text().strip()
-        except OSError:  # it has just ended
-            continue
-        if not re.fullmatch(r"stealpool-\d+", name) and int(task.name) not in lasting:
-            found.add(task.name)
-    return found
+    return {
+        task
+        for task in map(int, os.listdir(TASKS))
+        if task not in lasting and not re.fullmatch(rb"stealpool-\d+\n", name_of(task))
+    }
+
+
+def name_of(task):
+    """Of a thread; files of Python's leave blocks behind for a while."""
+    try:
+        file = os.open(f"{TASKS}/{task}/comm", os.O_RDONLY)
+    except OSError:  # it has just ended
+        return b""
+    try:
+        return os.read(file, 100)
+    except OSError:
+        return b""
+    finally:
+        os.close(file)
 
 
 def rest(before):
