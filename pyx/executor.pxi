@@ -178,7 +178,8 @@ cdef class ExecutorBase:
             lane, in a thread of Python's.
         *args, **kwargs
             Its arguments. Arrays given to a Kernel are not copied: they are pinned
-            until the future is resolved, and must not be changed until then.
+            until the future is resolved, and must not be changed until then, nor
+            resized by NumPy's ``resize(refcheck=False)``, which nobody can notice.
 
         Returns
         -------
