@@ -110,8 +110,8 @@ TWINS = [
     (
         "calls are cancelled without the home's lock",
         "pyx/home.c",
-        "    lock(home);\n    for (struct sp_block *block = home->blocks;",
-        "    unlock(home);\n    for (struct sp_block *block = home->blocks;",
+        "    sp_phase last = running ? SP_RUNNING : SP_PENDING;\n    lock(home);",
+        "    sp_phase last = running ? SP_RUNNING : SP_PENDING;\n    unlock(home);",
     ),
     (
         "two may hold the lock of the kept blocks",
