@@ -1,11 +1,15 @@
-"""The protocols' models: the full one holds, and each ingredient is needed."""
+"""The protocols' models: the full one holds, and each ingredient is needed. And the
+errors that are planted for the simulator have a place to be planted in.
+"""
 
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
 
-MODEL = runpy.run_path(str(Path(__file__).parents[1] / "models" / "idle.py"))
+TESTS = Path(__file__).parents[1]
+MODEL = runpy.run_path(str(TESTS / "models" / "idle.py"))
 
 
 @pytest.mark.parametrize("case", MODEL["CASES"], ids=str)
@@ -19,3 +23,15 @@ def test_no_wake_up_is_lost(case):
 def test_without_this_ingredient_it_fails(variant):
     _states, path = MODEL["check"](variant, MODEL["VARIANTS"][variant])
     assert path is not None
+
+
+def test_each_planted_error_has_one_place(monkeypatch):
+    monkeypatch.syspath_prepend(str(TESTS / "sim"))
+    twins = runpy.run_path(str(TESTS / "sim" / "twins.py"))
+    planted = twins["TWINS"] + [
+        twins["Twin"](*words) for words in sys.modules["twins_binding"].TWINS
+    ]
+    assert len(planted) > 50
+    for twin in planted:
+        text = (TESTS.parent / twins["path_of"](twin.file)).read_text()
+        assert text.count(twin.old) == 1, f"{twin.file}: {twin.claim}"
