@@ -115,7 +115,8 @@ static void hold_and_settle(void *arg)
     sp_task_unref(&cell->task);
 }
 
-SCENARIO(a_block_is_freed_with_its_last_call, .share = 60)
+/* One of the two is shared with somebody who has a reference of his own. */
+static void share_one(void (*other)(void *cell))
 {
     set_up();
     make_calls();
@@ -124,13 +125,18 @@ SCENARIO(a_block_is_freed_with_its_last_call, .share = 60)
                                sp_block_cell(box.block, 1)};
     sp_task_ref(&cells[1]->task);
     unsigned threads[] = {sim_spawn(run_and_let_go, cells[0]), sim_spawn(run, cells[1]),
-                          sim_spawn(hold_and_settle, cells[1])};
+                          sim_spawn(other, cells[1])};
     until_it_has_ended(cells[1]);
     let_go(cells[1]);
     for (int i = 0; i < 3; i++)
         sim_join(threads[i]);
     CHECK_EQ(box.n_kept, 1);
     tear_down();
+}
+
+SCENARIO(a_block_is_freed_with_its_last_call, .share = 60)
+{
+    share_one(hold_and_settle);
 }
 
 /* Somebody who has a reference for a moment, and leaves the rest to others. */
@@ -146,20 +152,7 @@ static void look_and_drop(void *arg)
 /* T2, K1: whoever lets it go alone passes on what the other one did with it. */
 SCENARIO(a_call_that_another_had_may_be_let_go_alone, .share = 60)
 {
-    set_up();
-    make_calls();
-    join();
-    struct sp_cell *cells[] = {sp_block_cell(box.block, 0),
-                               sp_block_cell(box.block, 1)};
-    sp_task_ref(&cells[1]->task);
-    unsigned threads[] = {sim_spawn(run_and_let_go, cells[0]), sim_spawn(run, cells[1]),
-                          sim_spawn(look_and_drop, cells[1])};
-    until_it_has_ended(cells[1]);
-    let_go(cells[1]);
-    for (int i = 0; i < 3; i++)
-        sim_join(threads[i]);
-    CHECK_EQ(box.n_kept, 1);
-    tear_down();
+    share_one(look_and_drop);
 }
 
 /* ---------------------------------------------------------------- cancelling */
