@@ -13,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -60,6 +61,32 @@ def until():
             time.sleep(0)
 
     return wait_until
+
+
+@pytest.fixture(scope="session")
+def together():
+    """Run functions at the same time; raise what they raise."""
+
+    def run_all(*functions):
+        barrier, errors = threading.Barrier(len(functions)), []
+
+        def run(function):
+            barrier.wait()
+            try:
+                function()
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=run, args=[f]) for f in functions]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+            assert not thread.is_alive(), "hangs"
+        for error in errors:
+            raise error
+
+    return run_all
 
 
 @pytest.fixture

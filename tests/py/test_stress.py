@@ -56,29 +56,8 @@ def zero():
     return (ctypes.c_int64 * 1)()
 
 
-def together(*functions):
-    """Run functions at the same time; raise what they raise."""
-    barrier, errors = threading.Barrier(len(functions)), []
-
-    def run(function):
-        barrier.wait()
-        try:
-            function()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=[f]) for f in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-        assert not thread.is_alive(), "hangs"
-    for error in errors:
-        raise error
-
-
 @pytest.mark.parametrize("native", [True, False], ids=["kernels", "callables"])
-def test_submit_cancel_wait_and_callbacks(rng, native, add_one, until):
+def test_submit_cancel_wait_and_callbacks(rng, native, add_one, until, together):
     executor, arrays = stealpool.Executor(rng.randrange(1, 4)), [zero()]
     lock, called_back = threading.Lock(), []
     futures, seeds = [], [rng.random() for _ in range(6)]
@@ -184,7 +163,7 @@ def test_timeouts_racing_with_the_end_lose_no_result(rng, identity):
                 assert future.result() == i
 
 
-def test_shutdown_races_with_everything(rng, identity):
+def test_shutdown_races_with_everything(rng, identity, together):
     executor, futures = stealpool.Executor(2), []
     cancels = rng.random() < 0.5
 

@@ -1,7 +1,6 @@
 """On a free-threaded CPython: nothing of ours turns the GIL on again."""
 
 import sysconfig
-import threading
 
 import pytest
 import stealpool
@@ -49,27 +48,7 @@ def test_importing_and_using_everything_leaves_the_gil_off(run_python):
     )
 
 
-def together(*functions):
-    """Run them in threads that begin at once; raises the first error of one."""
-    barrier, errors = threading.Barrier(len(functions)), []
-
-    def run(function):
-        barrier.wait()
-        try:
-            function()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(each,)) for each in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-
-
-def test_time_limits_set_while_others_pass_are_kept(one, gate, cos):
+def test_time_limits_set_while_others_pass_are_kept(one, gate, cos, together):
     # Each view gets on the drainer's list while the drainer takes others off it.
     one.submit(gate.kernel, gate.key)
 
