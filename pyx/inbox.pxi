@@ -111,7 +111,8 @@ cdef class Inbox:
             (<Room>room).close()
         self.rooms.clear()
         for reply in list(self.armed):
-            (<Reply>reply).disarm()
+            if not (<Reply>reply).disarm():
+                (<Reply>reply).forget_ticket()
         while self.n_tickets > 0:  # the others are in the queue, or on their way
             with nogil:
                 sp_completion_wait(queue, -1)
@@ -239,8 +240,8 @@ cdef class Reply:
 
     def __dealloc__(self):
         # While armed, the inbox has us; but the collector may have emptied its list.
-        if self.index >= 0 and self.inbox.queue != NULL:
-            self.disarm()
+        if self.index >= 0 and self.inbox.queue != NULL and not self.disarm():
+            self.forget_ticket()
 
     cdef int arm(self) except -1:
         """Have the end announced, by deliver() in the loop."""
@@ -290,18 +291,21 @@ cdef class Reply:
                 raise
 
     cdef bint disarm(self) except -1:
-        """Take the ticket back. False: it is in the queue, or on its way."""
+        """Take the ticket back. False: it is in the queue, or on its way, and the end
+        will be delivered."""
         cdef sp_cell *cell
         cdef sp_status status = SP_EDONE
         if self.index < 0:
             return True
-        self.forget_ticket()
         cell = borrow(self.future)
         if cell != NULL:
             status = sp_task_unnotify(&cell.task, WAITER_TICKET)
             sp_task_unref(&cell.task)
-        self.inbox.n_tickets -= status == SP_OK
-        return status == SP_OK
+        if status != SP_OK:
+            return False
+        self.inbox.n_tickets -= 1
+        self.forget_ticket()
+        return True
 
     cdef int forget_ticket(self) except -1:
         self.future.reply = NULL

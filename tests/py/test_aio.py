@@ -632,3 +632,25 @@ def test_cancelling_races_with_ends(run_loop, make_executor, cos, new_loop, seed
         assert stats["submitted"] == stats["completed"]
 
     run_loop(main(), new_loop)
+
+
+def test_cancel_in_the_moment_of_the_end(run_loop, make_executor, cos):
+    executor = make_executor(1)
+    chance = random.Random(0)
+
+    async def main():
+        told = []
+        for _ in range(20_000):
+            future = executor.asubmit(cos, 0.0)
+            future.add_done_callback(told.append)
+            due = time.perf_counter_ns() + chance.randrange(10_000)
+            while time.perf_counter_ns() < due:
+                pass
+            is_cancelled = future.cancel()
+            async with asyncio.timeout(20):
+                while not told:
+                    await asyncio.sleep(0)
+            assert told.pop() is future
+            assert future.cancelled() is is_cancelled
+
+    run_loop(main())
