@@ -200,7 +200,9 @@ cdef list handed_over = []  # in the critical section of `timed_lock`
 cdef int hand_over(FutureBase future) except -1:
     """What cancel() could not announce, the drainer does."""
     with cython.critical_section(future):
-        if not future.is_being_cancelled or future.state >= CANCELLED:
+        if not future.is_being_cancelled:
+            return 0
+        if future.state >= CANCELLED and not has_callbacks_due(future):
             return 0
         future.is_being_cancelled = False
     with cython.critical_section(timed_lock):

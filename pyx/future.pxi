@@ -264,7 +264,7 @@ cdef class FutureBase:
                 observed(self)
             # Observing may have found that the call has ended. From here to the append
             # no other thread comes in between.
-            is_over = self.state >= CANCELLED
+            is_over = self.state >= CANCELLED and not has_callbacks_due(self)
             if not is_over:
                 self.observers.callbacks.append(fn)
         if is_over:
@@ -393,6 +393,13 @@ cdef State state_of(FutureBase future) except? PENDING:
     if state == PENDING and future.running():
         return RUNNING
     return state
+
+
+cdef inline bint has_callbacks_due(FutureBase future) noexcept:
+    """Somebody is about to call its callbacks. In the future's critical section."""
+    if future.home is None or future.observers is None:
+        return False
+    return len(future.observers.callbacks) > 0
 
 
 cdef inline bint is_observed(FutureBase future) noexcept:

@@ -64,10 +64,17 @@ cdef object settled = SettledCondition()
 
 
 cdef object condition_of(FutureBase future):
-    """What the standard library locks: who has acquired one releases the same one."""
+    """What the standard library locks: who has acquired one releases the same one.
+
+    Its wait() believes _state, which does not change while it has the condition. So if
+    the call has ended and nobody has said so yet, it is said here: what done() knows,
+    wait() knows, too.
+    """
     cdef object condition
     cdef bint is_ours = future.home is not None
     peek(future)
+    if is_ours and sp_latch_is_set(&future.ready) and is_observed(future):
+        announce(future)  # callbacks are left to who would have announced it
     with cython.critical_section(future):
         if is_ours and future.state >= CANCELLED:
             if future.observers is None or future.observers.condition is None:
@@ -121,26 +128,31 @@ cdef int publish(FutureBase future) except -1:
 
 
 cdef bint announce(FutureBase future) except -1:
-    """Tell those who wait of the end; true: it has callbacks, to be called now."""
-    cdef object condition
+    """Tell those who wait of the end, unless they know; true: it has callbacks, to be
+    called now. Several threads may come here, see cancel() and condition_of()."""
+    cdef object condition = None
     with cython.critical_section(future):
-        if future.state >= CANCELLED:
-            return False
-        condition = future.observers.condition
-        if condition is None:
-            future.state = future.outcome
+        if future.state < CANCELLED:
+            condition = future.observers.condition
+            if condition is None:
+                future.state = future.outcome
     if condition is not None:
         with condition:
-            # cancel() and the drainer may both have come here.
-            with cython.critical_section(future):
-                if future.state >= CANCELLED:
-                    return False
-                future.state = future.outcome
-            for waiter in future.observers.waiters:
-                tell(waiter, future)
-            condition.notify_all()
+            tell_waiters(future)
     with cython.critical_section(future):
         return len(future.observers.callbacks) > 0
+
+
+cdef int tell_waiters(FutureBase future) except -1:
+    """With the condition in hand."""
+    with cython.critical_section(future):
+        if future.state >= CANCELLED:
+            return 0
+        future.state = future.outcome
+    for waiter in future.observers.waiters:
+        tell(waiter, future)
+    future.observers.condition.notify_all()
+    return 0
 
 
 cdef int tell(object waiter, FutureBase future) except -1:

@@ -603,6 +603,21 @@ def test_standard_wait_and_as_completed_accept_our_futures(one, gate, native):
     assert set(cf.as_completed(futures, 60)) == set(futures)
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_what_is_done_is_done_for_the_standard_wait(one, cos, until, native):
+    fn, argument = (cos, 0.0) if native else (float, 1)
+    heard = set()
+    for i in range(200):
+        future = one.submit(fn, argument)
+        future.add_done_callback(lambda _, i=i: heard.add((i, "before")))
+        cf.wait([future], 0)  # makes the condition
+        while not future.done():
+            pass
+        assert cf.wait([future], 0).done == {future}
+        future.add_done_callback(lambda _, i=i: heard.add((i, "after")))
+    until(lambda: len(heard) == 400)
+
+
 def test_standard_wait_returns_at_the_first_exception(one, gate):
     futures = [one.submit(gate.kernel, gate.key), one.submit(math.sqrt, -1)]
     done, not_done = cf.wait(futures, 60, cf.FIRST_EXCEPTION)
