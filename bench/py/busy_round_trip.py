@@ -47,7 +47,7 @@ def pin_apart(cpus):
 
 
 def main():
-    parser = arguments(__doc__, rounds=5)
+    parser = arguments(__doc__, rounds=11)
     parser.add_argument("-n", type=int, default=200)
     args = parser.parse_args()
     headline("busy thread pinned apart")
