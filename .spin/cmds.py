@@ -143,6 +143,7 @@ ASAN_PY_TESTS = [
     "tests/py/test_image.py",
     "tests/py/test_mapping.py",
     "tests/py/test_future.py",
+    "tests/py/test_observers.py",
     "tests/py/test_executor.py",
     "tests/py/test_batch.py",
     "tests/py/test_lane.py",
@@ -204,6 +205,7 @@ def asan_py(ctx, pytest_args):
 TSAN_PY_TESTS = [
     "tests/py/test_stress.py",
     "tests/py/test_future.py",
+    "tests/py/test_observers.py",
     "tests/py/test_lane.py",
     "tests/py/test_executor.py",
     "tests/py/test_aio.py",

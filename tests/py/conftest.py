@@ -109,6 +109,21 @@ def one(make_executor):
     return make_executor(1)
 
 
+WAYS_TO_WAIT = {
+    "result": lambda future: future.result(),
+    "exception": lambda future: future.exception(),
+    "wait": lambda future: stealpool.wait([future]),
+    "any": lambda future: stealpool.wait([future], None, "FIRST_COMPLETED"),
+    "as_completed": lambda future: list(stealpool.as_completed([future])),
+}
+
+
+@pytest.fixture(params=WAYS_TO_WAIT)
+def wait_for(request):
+    """Waits for a Future, in each of our ways."""
+    return WAYS_TO_WAIT[request.param]
+
+
 @pytest.fixture(scope="session")
 def cos():
     """A kernel that takes a number: the C library's cosine."""

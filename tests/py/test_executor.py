@@ -1,4 +1,4 @@
-"""The Executor: submit, submit_many, shutdown, and what is refused."""
+"""The Executor: submit, shutdown, and what is refused."""
 
 import gc
 import math
@@ -426,64 +426,6 @@ def test_wait_for_many_attaches_once(one, gate, cos):
     threading.Timer(0.01, gate.open).start()
     stealpool.wait(futures)
     assert one.stats()["attaches"] - before <= 1
-
-
-# ----------------------------------------------------------------------- submit_many
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [0.0, 1.0],
-        (0.0, 1.0),
-        [(0.0,), (1.0,)],
-        np.array([0.0, 1.0]),
-        np.array([[0.0], [1.0]]),
-        np.arange(2, dtype=np.float32),
-        range(2),
-        iter([0.0, 1.0]),
-        memoryview(np.array([0.0, 1.0])),
-    ],
-    ids=lambda x: type(x).__name__,
-)
-def test_submit_many_takes_tuples_scalars_and_arrays(one, cos, arguments):
-    futures = one.submit_many(cos, arguments)
-    assert [future.result() for future in futures] == [1.0, math.cos(1.0)]
-
-
-def test_submit_many_keeps_the_order(one, cos):
-    futures = one.submit_many(cos, [float(i) for i in range(1000)])
-    assert [f.result() for f in futures] == [math.cos(i) for i in range(1000)]
-
-
-def test_submit_many_of_nothing_is_nothing(one, cos):
-    assert one.submit_many(cos, []) == []
-
-
-@pytest.mark.parametrize("bad", ["x", (1.0, 2.0), (), None])
-def test_submit_many_with_a_bad_row_queues_nothing(one, cos, bad):
-    with pytest.raises(TypeError, match="kernel cos"):
-        one.submit_many(cos, [1.0] * 10 + [bad])
-    stats = one.stats()
-    assert (stats["submitted"], stats["unfinished"], stats["injected"]) == (0, 0, 0)
-
-
-def test_submit_many_refuses_what_is_not_a_kernel(one):
-    with pytest.raises(TypeError, match="Kernel"):
-        one.submit_many(abs, [1])
-
-
-def test_submit_many_refuses_arrays_of_three_dimensions(one, cos):
-    with pytest.raises(ValueError, match="one or two dimensions.*got 3 dimensions"):
-        one.submit_many(cos, np.zeros((1, 1, 1)))
-
-
-def test_submit_many_after_shutdown_is_refused(one, cos):
-    one.shutdown()
-    with pytest.raises(
-        RuntimeError, match="cannot schedule new futures after shutdown"
-    ):
-        one.submit_many(cos, [1.0])
 
 
 # ------------------------------------------------------------------------------ ends

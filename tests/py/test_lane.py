@@ -15,11 +15,6 @@ import stealpool
 has_gil = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
-@pytest.fixture
-def one(make_executor):
-    return make_executor(1)
-
-
 def test_callables_run_on_threads_of_pythons(one):
     thread = one.submit(threading.current_thread).result()
     assert type(thread) is threading.Thread
@@ -340,7 +335,7 @@ def test_awaited_callable_leaves_its_queue(one):
     assert one.submit(f).result(60)
 
 
-def test_callbacks_of_an_awaited_callable_do_not_run_in_result(one, until):
+def test_callbacks_of_an_awaited_callable_do_not_run_in_result(one, until, wait_for):
     """Its waiter runs it, and may hold a lock that a callback takes."""
     lock, called = threading.Lock(), []
 
@@ -348,18 +343,16 @@ def test_callbacks_of_an_awaited_callable_do_not_run_in_result(one, until):
         with lock:
             called.append(future.result())
 
-    def outer(wait):
+    def outer():
         with lock:
             future = one.submit(abs, -1)
             future.add_done_callback(callback)
-            wait(future)
+            wait_for(future)
             assert future.done()
         return called[:]
 
-    for wait in WAYS.values():
-        assert one.submit(outer, wait).result(60) == []
-        until(lambda: called == [1])
-        called.clear()
+    assert one.submit(outer).result(60) == []
+    until(lambda: called == [1])
 
 
 def test_thread_locals_stay_with_their_thread(one):
@@ -450,102 +443,6 @@ def test_sys_monitoring_sees_callables(one):
         monitoring.set_events(4, 0)
         monitoring.free_tool_id(4)
     assert seen.count(looked_at.__code__) == 1
-
-
-# ------------------------------------------------------------------ waiting for ever
-
-
-@pytest.fixture
-def debugging():
-    before = stealpool._core.set_debugging(True)
-    yield
-    stealpool._core.set_debugging(before)
-
-
-WAYS = {
-    "result": lambda future: future.result(),
-    "exception": lambda future: future.exception(),
-    "wait": lambda future: stealpool.wait([future]),
-    "any": lambda future: stealpool.wait([future], None, "FIRST_COMPLETED"),
-    "as_completed": lambda future: list(stealpool.as_completed([future])),
-}
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_callables_that_wait_for_each_other_raise(debugging, make_executor, way):
-    executor, barrier, futures = make_executor(2), threading.Barrier(2), []
-
-    def f(i):
-        barrier.wait(60)
-        WAYS[way](futures[1 - i])
-
-    gate = threading.Event()
-    blocked = [executor.submit(gate.wait, 60) for _ in range(2)]
-    futures += [executor.submit(f, i) for i in range(2)]
-    gate.set()
-    stealpool.wait(blocked)
-    errors = [future.exception(60) for future in futures]
-    first = next(error for error in errors if error is not None)
-    assert isinstance(first, RuntimeError)
-    assert "deadlock: this wait would never end, for 2 threads" in str(first)
-
-
-def test_callable_that_waits_for_itself_raises(debugging, one):
-    box, ready = [], threading.Event()
-
-    def f():
-        ready.wait(60)
-        return box[0].result()
-
-    box.append(one.submit(f))
-    ready.set()
-    with pytest.raises(RuntimeError, match="deadlock.* 1 thread.*run .*f"):
-        box[0].result(60)
-
-
-def test_circle_through_two_executors_is_found(debugging, make_executor):
-    """One thread each, and each waits for what the other would have to begin."""
-    left, right = make_executor(1), make_executor(1)
-    begun = threading.Barrier(3)
-    queued = []
-
-    def f(i):
-        begun.wait(60)
-        begun.wait(60)
-        return queued[i].result()
-
-    futures = [left.submit(f, 0), right.submit(f, 1)]
-    begun.wait(60)
-    queued += [right.submit(abs, -1), left.submit(abs, -2)]
-    begun.wait(60)
-    outcomes = [future.exception(60) for future in futures]
-    assert sum(isinstance(outcome, RuntimeError) for outcome in outcomes) == 1
-    assert [future.result(60) for future in queued] == [1, 2]
-
-
-def test_waiting_that_ends_is_not_reported(debugging, make_executor):
-    executor = make_executor(2)
-
-    def nested(n):
-        return n + executor.submit(nested, n - 1).result() if n else 0
-
-    assert executor.submit(nested, 30).result(60) == 30 * 31 // 2
-    event = threading.Event()
-    waiting = executor.submit(lambda: executor.submit(event.wait, 60).result())
-    timed = executor.submit(lambda: waiting.result(60))
-    event.set()
-    assert timed.result(60) is True
-
-
-@pytest.mark.parametrize(
-    ("options", "variables"), [(["-X", "dev"], {}), ([], {"STEALPOOL_DEBUG": "1"})]
-)
-def test_debug_mode_is_of_the_interpreter_or_the_environment(
-    run_python, options, variables
-):
-    program = "import stealpool; print(stealpool._core.set_debugging(False))"
-    assert run_python(program, options=options, env=variables).stdout == "True\n"
-    assert run_python(program, env={"STEALPOOL_DEBUG": "0"}).stdout == "False\n"
 
 
 # ------------------------------------------------------------------- nothing is left
