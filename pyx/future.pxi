@@ -6,7 +6,8 @@
 # _waiters or _done_callbacks, that is: the standard library waits for it, or it has
 # a callback. Then its end is announced exactly once, by publish(): in the drainer
 # thread for kernels, in the lane's thread for Python callables, in the cancelling
-# thread for cancel().
+# thread for cancel(). If the standard library asks sooner, it is told there and then,
+# see condition_of(); callbacks are still called in those threads.
 
 cdef enum State:
     PENDING
