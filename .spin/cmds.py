@@ -151,6 +151,8 @@ ASAN_PY_TESTS = [
     "tests/py/test_token.py",
     "tests/py/test_admission.py",
     "tests/py/test_room.py",
+    "tests/py/test_inbox.py",
+    "tests/py/test_aio.py",
 ]
 
 

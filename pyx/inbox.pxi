@@ -58,6 +58,7 @@ cdef class Inbox:
     cdef object loop
     cdef object loop_ready    # the loop's own queue of calls, if it shows it
     cdef list armed           # Replies with a ticket; each knows its index
+    cdef list orphans         # futures whose tickets come for nobody, who died too soon
     cdef dict rooms           # address of a full queue's gate -> Room
     cdef object ready         # Replies whose callbacks are due
     cdef sp_latch called      # from another thread: the loop will look at `ready`
@@ -73,6 +74,7 @@ cdef class Inbox:
         if type(self.loop_ready) is not _deque:
             self.loop_ready = None
         self.armed = []
+        self.orphans = []
         self.rooms = {}
         self.ready = _deque()
         self.born = epoch
@@ -110,15 +112,19 @@ cdef class Inbox:
         for room in list(self.rooms.values()):
             (<Room>room).close()
         self.rooms.clear()
-        for reply in list(self.armed):
+        # The tickets that cannot be taken back are in the queue, or on their way there,
+        # and name futures, which must live so long.
+        armed = self.armed[:]
+        for reply in armed:
             if not (<Reply>reply).disarm():
                 (<Reply>reply).forget_ticket()
-        while self.n_tickets > 0:  # the others are in the queue, or on their way
+        while self.n_tickets > 0:
             with nogil:
                 sp_completion_wait(queue, -1)
             self.take()
         self.queue = NULL
         self.ready.clear()
+        self.orphans.clear()
         with nogil:
             sp_completion_free(queue)
         return 0
@@ -242,6 +248,7 @@ cdef class Reply:
         # While armed, the inbox has us; but the collector may have emptied its list.
         if self.index >= 0 and self.inbox.queue != NULL and not self.disarm():
             self.forget_ticket()
+            self.inbox.orphans.append(self.future)
 
     cdef int arm(self) except -1:
         """Have the end announced, by deliver() in the loop."""

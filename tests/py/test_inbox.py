@@ -228,6 +228,38 @@ def test_closing_a_loop_races_with_ends(make_executor, cos, until, seed):
     assert open_descriptors() <= before, f"seed {seed}"
 
 
+def test_a_loop_closes_with_ends_in_its_inbox_that_nobody_waits_for(run_python):
+    run_python(
+        """
+        import asyncio, ctypes
+        import stealpool
+
+        libc = ctypes.CDLL("libc.so.6")
+        wait = stealpool.kernel(libc.sem_wait, "int (void *)")
+        semaphore = ctypes.create_string_buffer(64)
+        executor = stealpool.Executor(1)
+
+        async def main():
+            libc.sem_init(semaphore, 0, 0)
+            futures = [executor.asubmit(wait, semaphore) for _ in range(100)]
+            for future in futures:
+                future.add_done_callback(print)
+            for future in futures:
+                libc.sem_post(semaphore)
+            while not all([future.done() for future in futures]):
+                pass
+            loop.stop()  # it does not look into its inbox any more
+
+        loop = asyncio.SelectorEventLoop()
+        task = loop.create_task(main())
+        loop.run_forever()
+        loop.close()
+        assert executor.submit(abs, -1).result(60) == 1
+        """,
+        env={"PYTHONMALLOC": "debug"},  # what is freed is overwritten
+    )
+
+
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_loop_that_is_dropped_unclosed_is_collected(
