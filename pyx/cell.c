@@ -33,12 +33,9 @@ static void call(struct sp_cell *cell, const struct sp_callee *callee)
         cell->error = (int32_t)cell->words[0].integer;
 }
 
-static void run_cell(sp_task *task)
+static void run_kernel(struct sp_cell *cell)
 {
-    struct sp_cell *cell = sp_cell_of(task);
     const struct sp_block *block = sp_cell_block(cell);
-    /* Only a cell that has joined has a home that is settled. */
-    struct sp_home *home = task->group ? block->home : NULL;
     uint64_t mode = sp_fpu_mode();
     sp_take_failure(); /* of a kernel that failed in words only */
     if (block->kind == SP_PLAN)
@@ -51,6 +48,30 @@ static void run_cell(sp_task *task)
         /* Without memory the code alone has to do. */
         cell->words[0].pointer = *words ? strdup(words) : NULL;
     }
+}
+
+/* The home's token, if it has one, is the task's from here on, and not before: a worker
+ * that finds a task's token cancelled ends the task without running it, and nobody would
+ * count it. False: the token is cancelled. */
+static bool may_run(struct sp_cell *cell, const struct sp_home *home)
+{
+    if (!home || sp_likely(!home->canceller))
+        return true;
+    cell->task.token = &home->canceller->token;
+    if (!sp_token_is_cancelled(cell->task.token))
+        return true;
+    cell->error = SP_ECANCELLED;
+    cell->words[0].pointer = NULL; /* no words about it */
+    return false;
+}
+
+static void run_cell(sp_task *task)
+{
+    struct sp_cell *cell = sp_cell_of(task);
+    /* Only a cell that has joined has a home that is settled. */
+    struct sp_home *home = task->group ? sp_cell_block(cell)->home : NULL;
+    if (may_run(cell, home))
+        run_kernel(cell);
     if (!home)
         return;
     if (cell->error && home->cancels_on_error && !sp_cell_was_cancelled(cell))

@@ -77,7 +77,6 @@ static inline struct sp_home *sp_cell_unsettled_home(const struct sp_cell *cell)
 static inline void sp_cell_set_home(struct sp_cell *cell, struct sp_home *home)
 {
     cell->task.group = &home->group;
-    cell->task.token = home->canceller ? &home->canceller->token : NULL;
     cell->task.priority = home->priority;
 }
 

@@ -4,7 +4,9 @@ import copy
 import ctypes
 import gc
 import pickle
+import random
 import threading
+import time
 
 import pytest
 import stealpool
@@ -186,3 +188,22 @@ def test_a_token_of_the_parent_process_works_in_the_child_of_a_fork(run_python):
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
         assert view.submit(abs, -3).result() == 3
     """)
+
+
+def test_kernels_that_begin_while_their_token_is_cancelled_are_counted(
+    make_executor, cos, until
+):
+    executor = make_executor(2, queue_capacity=3000)
+    chance = random.Random(0)
+    for _ in range(500):
+        token = CancellationToken()
+        view = executor.options(cancel=token)
+        futures = view.submit_many(cos, [0.0] * chance.choice([10, 300, 3000]))
+        due = time.perf_counter_ns() + chance.randrange(30_000)
+        while time.perf_counter_ns() < due:
+            pass
+        token.cancel()
+        stealpool.wait(futures)
+        until(lambda view=view: view.stats()["unfinished"] == 0)
+    # Each has given its place back.
+    assert [f.result(60) for f in executor.submit_many(cos, [0.0] * 4000)] == [1] * 4000

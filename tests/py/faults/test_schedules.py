@@ -5,6 +5,7 @@ never neither; its Future has its own result; each of its callbacks was called o
 STRESS multiplies the schedules: 300 make a million rounds, as a release does.
 """
 
+import asyncio
 import collections
 import concurrent.futures as cf
 import ctypes
@@ -23,6 +24,16 @@ SLOTS = 4096
 
 indices = st.integers(0, 30)
 timeouts = st.sampled_from([None, 0, 1e-5, 60])
+AWAITS = {
+    "asubmit": lambda executor, call: executor.asubmit(*call),
+    "shield": lambda executor, call: asyncio.shield(executor.asubmit(*call)),
+    "wait_for": lambda executor, call: asyncio.wait_for(executor.asubmit(*call), 1e-5),
+    "run_in_executor": lambda executor, call: (
+        asyncio.get_running_loop().run_in_executor(executor, *call)
+    ),
+}
+# how, native, does the loop have its turn then, is the task cancelled
+awaits = st.tuples(st.sampled_from(list(AWAITS)), *[st.booleans()] * 3)
 rounds = st.one_of(
     st.tuples(st.just("submit"), st.booleans()),
     st.tuples(st.just("submit_many"), st.integers(0, 20)),
@@ -34,6 +45,7 @@ rounds = st.one_of(
     st.tuples(st.just("wait"), indices, timeouts, st.sampled_from(["FIRST", "ALL"])),
     st.tuples(st.just("wait_as_standard"), indices, timeouts),
     st.tuples(st.just("as_completed"), indices, timeouts, st.booleans()),
+    st.tuples(st.just("await_some"), st.lists(awaits, max_size=10)),
 )
 shutdowns = st.tuples(st.just("shut_down"), st.booleans(), st.booleans())
 threads_of_rounds = st.lists(
@@ -65,6 +77,7 @@ class Books:
         self.numbers, self.lock = iter(range(SLOTS)), threading.Lock()
         self.called = []  # numbers of callables; append() is atomic
         self.accepted = []  # (number, future); likewise
+        self.perhaps = []  # numbers of calls whose Future we do not have
         self.asked = []  # (future, token) of each callback that was added
         self.heard = []  # the same, from the callbacks
 
@@ -92,7 +105,11 @@ class Books:
     def submit_many(self, n):
         numbers = [self.number() for _ in range(n)]
         calls = [(self.slots, number) for number in numbers]
-        futures = self.executor.submit_many(self.mark, calls)
+        try:
+            futures = self.executor.submit_many(self.mark, calls)
+        except RuntimeError:  # shut down while it waited for room
+            self.perhaps += numbers
+            raise
         self.accepted.extend(zip(numbers, futures, strict=True))
 
     def cancel(self, index):
@@ -144,6 +161,32 @@ class Books:
         assert len(seen) == len(set(seen))
         assert set(seen) == set(futures)
 
+    def await_some(self, calls):
+        """In an event loop that closes, whatever is in its inbox."""
+        asyncio.run(self.await_all(calls))
+
+    async def await_all(self, calls):
+        async def await_one(how, call):
+            return await AWAITS[how](self.executor, call)
+
+        tasks = {}
+        for how, is_native, yields, is_cancelled in calls:
+            number = self.number()
+            self.perhaps.append(number)
+            call = (self.mark, self.slots) if is_native else (self.call,)
+            task = tasks[number] = asyncio.create_task(await_one(how, (*call, number)))
+            if yields:
+                await asyncio.sleep(0)
+            if is_cancelled:
+                task.cancel()
+        # One that is cancelled wakes up, and so does the last one.
+        results = await asyncio.gather(*tasks.values(), return_exceptions=True)
+        for number, result in zip(tasks, results, strict=True):
+            if isinstance(result, RuntimeError):
+                assert "after shutdown" in str(result)
+            elif not isinstance(result, (asyncio.CancelledError, TimeoutError)):
+                assert result == number
+
     def shut_down(self, waits, cancels):
         self.executor.shutdown(wait=waits, cancel_futures=cancels)
 
@@ -165,7 +208,9 @@ class Books:
             assert ran == (0 if future.cancelled() else 1), (number, ran, future)
             if not future.cancelled():
                 assert future.result(0) == number
-        accepted = {number for number, _ in self.accepted}
+        for number in self.perhaps:
+            assert self.slots[number] + called[number] <= 1, number
+        accepted = {number for number, _ in self.accepted} | set(self.perhaps)
         ghosts = set(called) | {i for i, n in enumerate(self.slots) if n}
         assert ghosts <= accepted
         until(lambda: len(self.heard) >= len(self.asked))
@@ -175,7 +220,8 @@ class Books:
         assert all(done for *_, done in self.heard)
         stats = self.executor.stats()
         assert stats["unfinished"] == 0
-        assert stats["submitted"] == len(self.accepted)
+        n_accepted = stats["submitted"] - len(self.accepted)
+        assert 0 <= n_accepted <= len(self.perhaps)
 
 
 played = 0
@@ -188,19 +234,31 @@ played = 0
 )
 @given(
     workers=st.integers(1, 3),
+    capacity=st.sampled_from([None, None, 3, 50]),
     schedules=threads_of_rounds,
     interval=st.sampled_from([1e-6, 1e-5, 1e-4, 5e-3]),
 )
-@example(workers=1, schedules=[[("submit", False)] * 40] * 4, interval=1e-6)
 @example(
-    workers=2, schedules=[[("submit", True), ("cancel", 0)] * 20] * 4, interval=1e-6
+    workers=1, capacity=None, schedules=[[("submit", False)] * 40] * 4, interval=1e-6
 )
-def test_any_schedule_balances(mark, until, workers, schedules, interval):
+@example(
+    workers=2,
+    capacity=None,
+    schedules=[[("submit", True), ("cancel", 0)] * 20] * 4,
+    interval=1e-6,
+)
+@example(
+    workers=1,
+    capacity=3,
+    schedules=[[("await_some", [("shield", True, True, True)] * 10)] * 20] * 2,
+    interval=1e-6,
+)
+def test_any_schedule_balances(mark, until, workers, capacity, schedules, interval):
     global played
     before = sys.getswitchinterval()
     sys.setswitchinterval(interval)
     errors = []
-    books = Books(stealpool.Executor(workers), mark)
+    books = Books(stealpool.Executor(workers, queue_capacity=capacity), mark)
     barrier = threading.Barrier(len(schedules))
 
     def play(schedule):
