@@ -325,7 +325,9 @@ cdef class ExecutorBase:
         """Schedule one call of a kernel for each entry of `arguments`.
 
         The calls are queued in one operation, after all arguments were checked: all
-        are queued, or none.
+        are queued, or none. Only if the executor has a `queue_capacity` and waits for
+        room, they are queued as room comes; if it is shut down meanwhile, those that
+        have not begun are cancelled.
 
         Parameters
         ----------
