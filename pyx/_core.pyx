@@ -98,6 +98,9 @@ cdef extern from "base/os.h" nogil:
     int64_t sp__os_now_ns()
     uint32_t sp__os_affinity_cpus()
 
+cdef extern from "base/counters.h" nogil:
+    uint32_t SP_FIRST_COUNT
+
 cdef extern from "gauge.h" nogil:
     ctypedef struct sp_gauge "struct sp_gauge":
         pass

@@ -1,8 +1,15 @@
 #include "bell.h"
 
+#include "base/counters.h"
 #include "base/os.h"
 
 #define RUNG (SP_BELL_LAZY | SP_BELL_URGENT)
+
+void sp_bell_init(struct sp_bell *bell)
+{
+    store_relaxed(&bell->rung, 0u);
+    store_relaxed(&bell->calls, SP_FIRST_COUNT);
+}
 
 static void ring(struct sp_bell *bell, uint32_t how)
 {

@@ -25,6 +25,9 @@ struct sp_bell {
 #define SP_BELL_URGENT 2u
 #define SP_BELL_AWAY 4u
 
+/** A bell that nobody has rung, and to which nobody listens. */
+void sp_bell_init(struct sp_bell *bell);
+
 /* Doorbells (sp_doorbell_fn) of a struct sp_bell. */
 void sp_bell_ring_lazily(void *bell);
 void sp_bell_ring_urgently(void *bell);
@@ -52,7 +55,8 @@ bool sp_bell_is_away(const struct sp_bell *bell);
 void sp_bell_call_deputy(struct sp_bell *bell);
 
 /**
- * The deputy's sp_bell_wait(). `calls` is his own, 0 at first.
+ * The deputy's sp_bell_wait(). `calls` is his own: what it said when he looked last, and
+ * anything at first.
  * @return true: the listener is away, and there may be something to do. False: the
  * deputy was called, or woke up for nothing.
  */

@@ -17,10 +17,16 @@
 #define SP_COMPILER "gcc " __VERSION__
 #endif
 
-#ifdef NDEBUG
-#define SP_BUILD_TYPE "release"
+#ifdef SP_LATE_COUNTERS
+#define SP__COUNTERS ", late counters"
 #else
-#define SP_BUILD_TYPE "debug (assertions on)"
+#define SP__COUNTERS ""
+#endif
+
+#ifdef NDEBUG
+#define SP_BUILD_TYPE "release" SP__COUNTERS
+#else
+#define SP_BUILD_TYPE "debug (assertions on)" SP__COUNTERS
 #endif
 
 #endif /* SP_PYX_BUILD_H */

@@ -285,6 +285,7 @@ cdef extern from "bell.h" nogil:
 
     int64_t SP_BELL_NO_ALARM
 
+    void sp_bell_init(sp_bell *bell)
     void sp_bell_ring_lazily(void *bell)
     void sp_bell_ring_urgently(void *bell)
     void sp_bell_wait(sp_bell *bell, int64_t patience_ns, int64_t alarm_ns)

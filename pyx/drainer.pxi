@@ -26,6 +26,7 @@ cdef sp_gauge drainer_stops
 
 
 cdef int open_queues() except -1:
+    sp_bell_init(&bell)
     raise_status(sp_completion_create(&announced, sp_bell_ring_urgently, &bell))
     raise_status(sp_completion_create(&reclaimed, sp_bell_ring_lazily, &bell))
     return 0

@@ -1,5 +1,6 @@
 #include "home.h"
 
+#include "base/counters.h"
 #include "base/os.h"
 #include "cell.h"
 #include "sched/group.h"
@@ -10,7 +11,10 @@
 void sp_home_init(struct sp_home *home)
 {
     sp_group_init(&home->group);
-    home->born_ns = sp__os_now_ns();
+    home->born_ns = sp__os_now_ns() - (int64_t)SP_FIRST_MS * 1000000;
+    store_relaxed(&home->submitted, (uint64_t)SP_FIRST_COUNT);
+    store_relaxed(&home->ended, (uint64_t)SP_FIRST_COUNT);
+    store_relaxed(&home->attaches, (uint64_t)SP_FIRST_COUNT);
 }
 
 void sp_home_destroy(struct sp_home *home)

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/atomics.h"
+#include "base/counters.h"
 #include "canceller.h"
 #include "gate.h"
 #include "stealpool.h"
@@ -55,7 +56,7 @@ static inline void sp_home_count_attach(struct sp_home *home)
     fetch_add_relaxed(&home->attaches, 1u);
 }
 
-/** `n` tasks were accepted; returns how many there were before. */
+/** `n` tasks were accepted; returns the counter before, which begins anywhere. */
 static inline uint64_t sp_home_count_submitted(struct sp_home *home, size_t n)
 {
     return fetch_add_relaxed(&home->submitted, n);
@@ -71,17 +72,17 @@ static inline void sp_home_count_ended(struct sp_home *home, unsigned lane)
 
 static inline uint64_t sp_home_ended(struct sp_home *home)
 {
-    return load_relaxed(&home->ended);
+    return load_relaxed(&home->ended) - SP_FIRST_COUNT;
 }
 
 static inline uint64_t sp_home_submitted(struct sp_home *home)
 {
-    return load_relaxed(&home->submitted);
+    return load_relaxed(&home->submitted) - SP_FIRST_COUNT;
 }
 
 static inline uint64_t sp_home_attaches(struct sp_home *home)
 {
-    return load_relaxed(&home->attaches);
+    return load_relaxed(&home->attaches) - SP_FIRST_COUNT;
 }
 
 /** List blocks that were made for `home`, and count their tasks in. Before they are

@@ -1,7 +1,7 @@
 # The native half of an executor: its pool, its group of tasks, its counters.
 
 
-cdef uint64_t epoch = 0  # counts the forks that led to this process
+cdef uint64_t epoch = SP_FIRST_COUNT  # counts the forks that led to this process
 
 
 @cython.final

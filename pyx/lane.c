@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 
+#include "base/counters.h"
 #include "base/os.h"
 
 /* Of a seat. */
@@ -126,6 +127,7 @@ void sp_lane_init(struct sp_lane *lane, uint32_t threads, bool is_parallel)
 {
     lane->vacant = threads;
     lane->is_parallel = is_parallel;
+    store_relaxed(&lane->handoffs, SP_FIRST_COUNT);
     store_relaxed(&lane->thread_spin.credit, 1u);
     store_relaxed(&lane->waiter_spin.credit, 1u);
 }

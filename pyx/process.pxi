@@ -56,9 +56,8 @@ def mark_stale():
     sp_gauge_set(&alarm_ns, SP_BELL_NO_ALARM)
     timed.clear()
     handed_over.clear()
-    # What they hold is the parent's to announce; and they may look as if somebody had
-    # been told of it already.
-    memset(&bell, 0, sizeof(bell))
+    # What they hold is the parent's to announce; and they, and the bell, may look as if
+    # somebody had been told of it already.
     open_queues()
     for home in list(homes):
         (<Home>home).home.is_stale = True

@@ -3,13 +3,14 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/counters.h"
 #include "base/lock.h"
 #include "base/memory.h"
 #include "base/os.h"
 #include "sched/task.h"
 #include "sched/token.h"
 
-uint32_t sp__fork_count;
+uint32_t sp__fork_count = SP_FIRST_COUNT;
 
 /* Threads of the child that use a pool first, at the same time. */
 static struct sp__lock renewal;
@@ -67,7 +68,7 @@ static void empty(sp_pool *pool)
     sp__idle_reset(&pool->idle);
     memset(&pool->regions, 0, sizeof pool->regions);
     store_relaxed(&pool->running, 0u);
-    store_relaxed(&pool->awake, (uint64_t)0);
+    store_relaxed(&pool->awake, SP__NOBODY_AWAKE);
     sp__lock_reset(&pool->staff.lock);
     pool->staff.blocked = 0;
     for (uint32_t i = 0; i < load_relaxed(&pool->staff.places); i++) {

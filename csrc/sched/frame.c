@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/counters.h"
 #include "base/memory.h"
 #include "base/os.h"
 #include "sched/failure.h"
@@ -54,7 +55,12 @@ void sp__frames_init(struct sp__frames *frames)
     /* `limit` is 0: nothing is shown, so the first fork shows. In the child of a fork
      * there may have been frames, of threads that are gone. */
     frames->open = (sp_worker){.forked = frames->forked};
-    store_relaxed(&frames->shown, load_relaxed(&frames->shown) & ~(TURN - 1));
+    uint64_t turn = load_relaxed(&frames->shown) & ~(TURN - 1);
+    if (turn == 0) {
+        turn = SP_FIRST_COUNT * TURN;
+        store_relaxed(&frames->bell, SP_FIRST_COUNT);
+    }
+    store_relaxed(&frames->shown, turn);
     store_relaxed(&frames->watchers, 0u);
 }
 

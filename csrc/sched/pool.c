@@ -25,8 +25,6 @@
 #include "sched/spawn.h"
 #include "sched/task.h"
 
-/* In `awake`: the lower half counts the workers that are not asleep, the upper
- * half how often one woke up. */
 #define AWAKE_COUNT 0xffffffffu
 #define WOKE_UP ((uint64_t)1 << 32)
 
@@ -61,6 +59,7 @@ sp_status sp_pool_create(sp_pool **ret_pool, const sp_pool_options *options)
         return SP_ENOMEM;
     sp__staff_init(pool, options, wanted);
     store_relaxed(&pool->fork_count, sp__fork_count);
+    store_relaxed(&pool->awake, SP__NOBODY_AWAKE);
     sp__fork_register();
     sp_status status = SP_ENOMEM;
     pool->workers = sp__alloc_sparse(pool->staff.capacity * sizeof *pool->workers);

@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+#include "base/counters.h"
 #include "sched/idle.h"
 #include "sched/injector.h"
 #include "sched/region.h"
@@ -17,6 +18,10 @@
 
 /* Slabs for threads from outside, chosen by their CPU. */
 #define SP__POOL_SLABS 16
+
+/* Of `awake`: the lower half counts the workers that are not asleep, the upper half how
+ * often one woke up. */
+#define SP__NOBODY_AWAKE ((uint64_t)SP_FIRST_COUNT << 32)
 
 struct sp_pool {
     struct sp__injector injector;

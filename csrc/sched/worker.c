@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stddef.h>
 
+#include "base/counters.h"
 #include "base/random.h"
 #include "sched/injector.h"
 #include "sched/pool.h"
@@ -53,7 +54,7 @@ void sp__worker_init(struct sp__worker *worker, sp_pool *pool, uint32_t index,
     worker->keepalive_ns = keepalive_ns;
     worker->search_ns = keepalive_ns;
     worker->random = index * 0x9e3779b97f4a7c15u + 1;
-    sp__deque_init(&worker->deque, 0);
+    sp__deque_init(&worker->deque, SP_FIRST_COUNT);
     sp__frames_init(&worker->frames);
     worker->freed = (struct sp__freed){0};
     worker->left = NULL;

@@ -6,6 +6,7 @@ import gc
 import math
 import pickle
 import threading
+import time
 import weakref
 
 import pytest
@@ -176,6 +177,22 @@ def test_options_hold_for_built_in_kernels_that_are_called(make_executor, endles
     in_time = executor.options(timeout=60, cancel=CancellationToken())
     assert stealpool.kernels.integrate(math.cos, 0, 1, executor=in_time) > 0.8
     assert executor.stats()["unfinished"] == 0
+
+
+def test_time_limits_hold_whatever_the_clock_of_the_view_says(one, gate, cos):
+    """It counts ms, from the view's beginning: with late counters it wraps after 50."""
+    one.submit(gate.kernel, gate.key)
+    views = [one.options(timeout=seconds) for seconds in (0.02, 3600, 20 * 86400)]
+    is_over, ages, left = time.monotonic() + 0.15, 0, []
+    while time.monotonic() < is_over or ages < 5:
+        short, *long = [view.submit(cos, 0.0) for view in views]
+        with pytest.raises(TimeoutError, match=r"had not ended 0\.02 s after it"):
+            short.result(60)
+        left += long
+        ages += 1
+    assert not any(future.done() for future in left)
+    gate.open()
+    assert [future.result(60) for future in left] == [1.0] * len(left)
 
 
 @pytest.mark.parametrize(

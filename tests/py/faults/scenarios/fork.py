@@ -34,6 +34,20 @@ def a_child_submits(lib):
     assert executor.submit(abs, -1).result(10) == 1
 
 
+def children_of_children_submit(lib):
+    """fork() in the child of a fork, six deep: old and new executors work in each"""
+    executor = lib.Executor(1)
+
+    def works(depth):
+        with lib.Executor(1) as own:
+            for each in (executor, own):
+                if each.submit(abs, -depth).result(4) != depth:
+                    return False
+        return depth == 6 or in_child(lambda: works(depth + 1))
+
+    assert works(0), "submit() in a child never ends"
+
+
 def a_child_waits_for_a_future_of_its_parent(lib):
     """fork() with calls pending: waiting for them in the child raises"""
     executor, gate = lib.Executor(1), threading.Event()
