@@ -17,7 +17,13 @@ PARTS = (
     "lifetimes",
     "fork",
     "ends",
+    "scarce",
 )
+NOT_PERMITTED = 77  # the status of a program that may not make what it is about
+
+
+class NotPermittedError(Exception):
+    """A scenario cannot be had here."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,11 @@ class Scenario:
         -------
         str or None
             What went wrong, in words.
+
+        Raises
+        ------
+        NotPermittedError
+            The system does not let us make what it is about.
         """
         command = [sys.executable, "-W", "ignore::DeprecationWarning"]
         command += ["-X", "faulthandler", str(HERE / "program.py")]
@@ -59,6 +70,8 @@ class Scenario:
                 return "hangs"
         if process.returncode < 0:
             return f"is killed by signal {-process.returncode}:\n{stderr}"
+        if process.returncode == NOT_PERMITTED:
+            raise NotPermittedError(stdout.strip())
         if process.returncode != self.status:
             return stderr.strip() or f"ends with status {process.returncode}"
         if stdout != self.prints:

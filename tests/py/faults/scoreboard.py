@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from catalogue import PARTS, scenarios
+from catalogue import PARTS, NotPermittedError, scenarios
 
 PAGE = Path(__file__).parents[3] / "docs" / "scoreboard.md"
 
@@ -22,6 +22,7 @@ HEADINGS = {
     "lifetimes": "Lifetimes",
     "fork": "fork()",
     "ends": "Exit and Ctrl-C",
+    "scarce": "Little CPU time",
 }
 
 INTRODUCTION = """\
@@ -55,7 +56,11 @@ def main(timeout=20):
     for scenario in scenarios():
         outcomes = []
         for which, library in enumerate(("stealpool", "concurrent.futures")):
-            outcome = scenario.run(library, timeout)
+            try:
+                outcome = scenario.run(library, timeout)
+            except NotPermittedError as error:
+                outcomes.append(f"({error})")
+                continue
             held[which] += outcome is None
             outcomes.append(in_words(outcome))
         print(scenario.name, *outcomes, sep=" | ", flush=True)

@@ -26,7 +26,10 @@ NEEDS_TESTCAPI = {
 def test_holds(scenario):
     if scenario.name in NEEDS_TESTCAPI:
         pytest.importorskip("_testcapi", reason="this Python fails no allocation")
-    assert scenario.run("stealpool") is None
+    try:
+        assert scenario.run("stealpool") is None
+    except catalogue.NotPermittedError as error:
+        pytest.skip(str(error))
 
 
 def test_a_scenario_that_does_not_hold_is_noticed():

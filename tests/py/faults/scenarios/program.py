@@ -4,7 +4,7 @@ python program.py <part> <scenario> (stealpool | concurrent.futures)
 
 A scenario is a function whose docstring is a claim. It holds if the program prints what
 the function's attribute `prints` says, nothing by default, and ends with status 0, or
-with `status`.
+with `status`. One that is not possible here ends with NOT_PERMITTED, and says why.
 """
 
 import contextlib
@@ -17,6 +17,8 @@ import threading
 import time
 from types import SimpleNamespace
 
+NOT_PERMITTED = 77  # as catalogue.py has it
+
 
 def until(condition, seconds=30):
     """Wait until a condition holds."""
@@ -25,6 +27,10 @@ def until(condition, seconds=30):
         if time.monotonic() > deadline:
             raise AssertionError("waited for ever")
         time.sleep(0)
+
+
+class NotPermittedError(Exception):
+    """The system does not let us make what the scenario is about."""
 
 
 @contextlib.contextmanager
@@ -82,6 +88,8 @@ def library(name):
         wait=module.wait,
         as_completed=module.as_completed,
         TimeoutError=module.TimeoutError,
+        # A C function as the library runs it best.
+        native=getattr(module, "kernel", lambda function, signature: function),
     )
 
 
@@ -94,7 +102,10 @@ def main():
     run = getattr(importlib.import_module(part), scenario)
     lib = library(name)
     os.chdir("/")
-    run(lib)
+    try:
+        run(lib)
+    except NotPermittedError as error:
+        sys.exit(NOT_PERMITTED, print(error))
 
 
 if __name__ == "__main__":
