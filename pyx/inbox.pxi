@@ -280,10 +280,10 @@ cdef class Reply:
 
     cdef int arm_without_bell(self) except -1:
         """Be called back by the drainer, or by who else announces the end."""
-        self.future.add_done_callback(self.call_loop)
+        self.future.add_done_callback(self._call_loop)
         return 0
 
-    def call_loop(self, future):
+    def _call_loop(self, future):
         """In another thread: one wake-up of the loop for all that is there."""
         cdef Inbox inbox = self.inbox
         inbox.ready.append(self)

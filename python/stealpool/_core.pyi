@@ -141,8 +141,7 @@ class Reader:
     def __call__(self, *args: Any, **kwargs: Any) -> None: ...
 
 @disjoint_base
-class Reply:
-    def call_loop(self, future: object) -> None: ...
+class Reply: ...
 
 # ------------------------------------------------------------------------- aio
 

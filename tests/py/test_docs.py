@@ -9,6 +9,7 @@ Blocks of other kinds, such as `sh`, are only read.
 
 import ast
 import importlib.util
+import inspect
 import os
 import re
 import shutil
@@ -153,6 +154,44 @@ def test_api_page_has_every_built_in_kernel():
     for module in (kernels, image):
         for name in module.__all__:
             assert f"`{module.__name__}.{name}" in page
+
+
+def undocumented(cls, page):
+    """Public names of a class that are not in its block on the page, nor in that of a
+    class that it is one of, nor in the list of attributes of one's docstring."""
+    names = set()
+    for each in cls.__mro__:
+        path = rf"(?:stealpool|{re.escape(each.__module__)})\.{each.__name__}"
+        block = re.search(
+            rf"^\.\. auto(?:class|exception):: {path}$(.*?)^```", page, re.M | re.S
+        )
+        if block:
+            names |= set(re.findall(r":: (\w+)$", block[1], re.M))
+            lists = re.search(
+                r"^Attributes\n-+\n(.*?)(?:\n\n\w+\n---|\Z)",
+                inspect.getdoc(each),
+                re.M | re.S,
+            )
+            names |= set(re.findall(r"^(\w+) : ", lists[1], re.M)) if lists else set()
+        elif not each.__module__.startswith("stealpool"):
+            names |= set(vars(each)) if issubclass(each, BaseException) else set()
+    return sorted(name for name in set(dir(cls)) - names if name[0] != "_")
+
+
+def test_api_page_has_every_public_name_of_the_public_classes():
+    import stealpool
+    from stealpool.view import ExecutorView
+
+    page = (ROOT / "docs/api.md").read_text()
+    listed = [getattr(stealpool, name) for name in stealpool.__all__]
+    listed += [ExecutorView]
+    classes = {each for each in listed if isinstance(each, type)}
+    ours = {each for each in classes if each.__module__.startswith("stealpool")}
+    assert len(ours) >= 8
+    missing = {each.__name__: undocumented(each, page) for each in ours}
+    assert {name: names for name, names in missing.items() if names} == {}
+    planted = type("Planted", (stealpool.Executor,), {"moon": None, "stats": None})
+    assert undocumented(planted, page) == ["moon"]
 
 
 def test_benchmarks_page_has_every_script():
