@@ -385,9 +385,8 @@ class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
         -----
         Each number is right at some moment during the call, and ``queued`` is at most
         ``unfinished``. To count what is queued, each call is looked at that has not
-        ended, or whose future nobody has looked at since: a few nanoseconds each, and
-        none where calls are submitted and run. Calls of ``asubmit()`` that wait for
-        room are not submitted yet.
+        ended, or whose future nobody has looked at since, so with many of them it takes
+        longer. Calls of ``asubmit()`` that wait for room are not submitted yet.
         """
         lane = {"python_threads": len(self._threads)}
         return MappingProxyType({**self._stats(), **lane})
