@@ -164,25 +164,32 @@ static void run_both(void *cells)
     run(((struct sp_cell **)cells)[1]);
 }
 
-/* By somebody, or because their time has passed. */
+/* By somebody, with a token, or because their time has passed. */
 static void cancel_home(void *unused)
 {
     (void)unused;
-    if (sim_choose(2))
+    switch (sim_choose(3)) {
+    case 0:
         sp_home_cancel(box.home, sim_choose(2));
-    else
+        break;
+    case 1:
+        sp_canceller_cancel(box.home->canceller);
+        break;
+    default:
         sp_home_expire(box.home, box.home->born_ns + 5000000);
+    }
 }
 
 static void check_end(const struct sp_cell *cell, uint64_t result)
 {
-    bool is_cancelled = sp_task_phase(&cell->task) == SP_CANCELLED;
-    CHECK_EQ(result, is_cancelled ? 0 : 42);
+    CHECK_EQ(result, sp_cell_was_cancelled(cell) ? 0 : 42);
 }
 
 SCENARIO(calls_of_a_home_run_or_are_cancelled, .share = 60)
 {
+    struct sp_canceller *token = sp_canceller_create(NULL);
     set_up();
+    sp_canceller_attach(token, box.home);
     box.home->timeout_ms = 1;
     make_calls();
     struct sp_cell *cells[] = {sp_block_cell(box.block, 0),
@@ -200,6 +207,7 @@ SCENARIO(calls_of_a_home_run_or_are_cancelled, .share = 60)
     CHECK_EQ(box.n_kept, 1);
     CHECK_EQ(sp_home_ended(box.home), 2);
     tear_down();
+    sp_canceller_unref(token);
 }
 
 static void cancel_tree(void *canceller)

@@ -90,6 +90,13 @@ TWINS = [
         "        true)",
     ),
     (
+        "a revoked call ends uncounted",
+        "pyx/cell.h",
+        "    cell->task.group = &home->group;\n",
+        "    cell->task.group = &home->group;\n"
+        "    cell->task.token = home->canceller ? &home->canceller->token : NULL;\n",
+    ),
+    (
         "a call is settled twice",
         "pyx/home.c",
         "    if (exchange_acquire(&cell->is_settled, 1))\n        return NULL;",
