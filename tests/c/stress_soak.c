@@ -128,7 +128,7 @@ static int count_leaves(sp_worker *worker, sp_frame *frame)
 {
     struct tree *self = (struct tree *)frame;
     if (self->depth == 0) {
-        self->leaves = 1;
+        self->leaves++;
         return 0;
     }
     struct tree one = {.depth = self->depth - 1};
@@ -136,7 +136,7 @@ static int count_leaves(sp_worker *worker, sp_frame *frame)
     sp_fork(worker, &one.frame, count_leaves);
     count_leaves(worker, &two.frame);
     sp_join(worker, &one.frame);
-    self->leaves = one.leaves + two.leaves;
+    self->leaves += one.leaves + two.leaves; /* adds: a second call counts */
     return 0;
 }
 
