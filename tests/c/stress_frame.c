@@ -1,7 +1,7 @@
 /*
  * Random trees of forks, several roots at once, between loops and tasks: every frame
- * runs once, what it wrote is there when it is joined, and nobody runs a stranger's
- * frame while he joins.
+ * runs once, what it wrote is there when it is joined, nobody runs a stranger's frame
+ * while he joins, and no stack is deeper than the tree.
  */
 #include <string.h>
 
@@ -16,6 +16,9 @@ static sp_pool *pool;
 
 /* The root that this thread joins for, or 0: what runs meanwhile has the same. */
 static _Thread_local uint64_t joining_for;
+
+/* The calls on this thread's stack: a path of the tree, with gaps. */
+static _Thread_local int calls;
 
 struct node {
     sp_frame frame;
@@ -41,6 +44,9 @@ static int visit(sp_worker *worker, sp_frame *frame)
     CHECK(outer == 0 || outer == self->root, "root %" PRIx64 ", in a join of %" PRIx64,
           self->root, outer);
     self->runs++;
+    calls++;
+    CHECK(calls <= MAX_DEPTH - self->depth + 1, "%d calls, depth %d", calls,
+          self->depth);
     self->sum = self->random & 0xff;
     uint64_t random = self->random;
     uint32_t n = self->depth == 0 ? 0 : sp__random_below(&random, MAX_FORKS + 1);
@@ -67,6 +73,7 @@ static int visit(sp_worker *worker, sp_frame *frame)
             failed = code;
         }
     }
+    calls--;
     if (failed || sp__random_below(&random, 2000) == 0)
         return sp_fail(1, "unlucky");
     return 0;

@@ -344,6 +344,48 @@ static void what_was_queued_is_cancelled_in_the_child_and_runs_in_the_parent(voi
     sp_pool_free(jam.pool);
 }
 
+/* ------------------------------------------------------- during the fork itself */
+
+/* Registered before the library's own, and so called after that: between the moment at
+ * which it prepares for the fork, and the fork. */
+static struct {
+    sp_pool *pool; /* NULL: not now */
+    uint32_t runs;
+} meanwhile;
+
+static void work_before_fork(void)
+{
+    sp_pool *pool = meanwhile.pool;
+    if (!pool)
+        return;
+    meanwhile.pool = NULL;
+    for (int i = 0; i < 10; i++) {
+        struct job job = {.runs = 0};
+        int64_t sum = 0;
+        sp_task_init(&job.task, run, NULL);
+        CHECK_EQ(sp_submit(pool, &job.task), SP_OK);
+        while (sp_task_phase(&job.task) != SP_DONE)
+            sp__os_yield(); /* nobody but a worker runs it */
+        meanwhile.runs += job.runs;
+        CHECK_EQ(sp_parallel_reduce(pool, 0, 1000, 0, add_indices, add, &sum,
+                                    sizeof sum, NULL),
+                 0);
+        CHECK_EQ(sum, 499500);
+    }
+    leave_allocator(pool);
+}
+
+static void workers_work_on_while_the_process_forks(void)
+{
+    sp_pool *pool = new_pool(2);
+    use(pool);
+    meanwhile.pool = pool;
+    meanwhile.runs = 0;
+    in_child(pool, use_and_free, pool);
+    CHECK_EQ(meanwhile.runs, 10);
+    use_and_free(pool);
+}
+
 /* --------------------------------------------------------------- under load */
 
 struct load {
@@ -434,6 +476,7 @@ int main(void)
 {
     if (!CAN_FORK)
         return CHECK_SKIPPED;
+    CHECK_EQ(pthread_atfork(work_before_fork, NULL, NULL), 0); /* before any pool */
     RUN(the_child_can_use_the_pool_or_free_it);
     RUN(several_threads_of_the_child_may_use_it_first);
 #ifdef CAN_WRAP
@@ -443,6 +486,7 @@ int main(void)
     RUN(its_size_may_change_in_the_child);
     RUN(a_closed_pool_is_closed_in_the_child);
     RUN(what_was_queued_is_cancelled_in_the_child_and_runs_in_the_parent);
+    RUN(workers_work_on_while_the_process_forks);
     RUN(a_thousand_forks_under_load_harm_nobody);
     return 0;
 }

@@ -119,6 +119,27 @@ static void whatever_the_clock_says_every_index_is_done_once(void)
     store_relaxed(&is_ours, false);
 }
 
+/* The first piece is timed: what remains is worth a wake-up, or not. */
+static void a_loop_wakes_somebody_if_it_is_long_enough(void)
+{
+    enum { WORKERS = 2 };
+    for (int is_long = 0; is_long < 2; is_long++) {
+        sp_pool *pool = new_pool(WORKERS);
+        sp_pool_stats before, after;
+        do {
+            sp__os_yield();
+            sp_pool_get_stats(pool, &before);
+        } while (before.parked < WORKERS);
+        store_relaxed(&leap_ns, is_long ? 2000000 : 1);
+        store_relaxed(&is_ours, true);
+        check_cover(pool, 0, 64, 1, 0);
+        store_relaxed(&is_ours, false);
+        sp_pool_get_stats(pool, &after);
+        CHECK_EQ(after.woken > before.woken, is_long);
+        sp_pool_free(pool);
+    }
+}
+
 static int count_and_fail(intptr_t begin, intptr_t end, void *user)
 {
     (void)end;
@@ -617,6 +638,7 @@ int main(void)
     RUN(every_index_is_done_once);
 #ifdef CAN_WRAP
     RUN(whatever_the_clock_says_every_index_is_done_once);
+    RUN(a_loop_wakes_somebody_if_it_is_long_enough);
     RUN(an_error_in_the_first_piece_is_the_end);
 #endif
     RUN(a_range_may_lie_anywhere);

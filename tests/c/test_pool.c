@@ -544,6 +544,41 @@ static void a_worker_cannot_wait_for_itself(void)
     sp_pool_free(job.pool);
 }
 
+/* Runs while tasks are queued behind it, on the only worker. */
+static void abandon_from_inside(sp_task *task)
+{
+    struct job *job = (struct job *)task;
+    fetch_add_seq_cst(job->begun, 1u);
+    await(job->may_end, 1);
+    sp_pool_close(job->pool, SP_ABANDON);
+    job->status = sp_pool_shutdown(job->pool, SP_ABANDON);
+}
+
+static void a_worker_may_abandon_what_is_queued(void)
+{
+    _Atomic(uint32_t) begun = 0, may_end = 0;
+    struct job closer = {.pool = new_pool(1), .begun = &begun, .may_end = &may_end};
+    struct job queued[QUEUED];
+    sp_task_init(&closer.task, abandon_from_inside, NULL);
+    CHECK_EQ(sp_submit(closer.pool, &closer.task), SP_OK);
+    await(&begun, 1);
+    for (int i = 0; i < QUEUED; i++) {
+        queued[i] = (struct job){.runs = 0};
+        sp_task_init(&queued[i].task, run, release);
+        CHECK_EQ(sp_submit(closer.pool, &queued[i].task), SP_OK);
+    }
+    store_seq_cst(&may_end, 1u);
+    CHECK_EQ(wait_for_task(&closer.task), SP_OK);
+    CHECK_EQ(closer.status, SP_EBUSY);
+    sp_pool_free(closer.pool);
+    for (int i = 0; i < QUEUED; i++) {
+        CHECK_EQ(sp_task_phase(&queued[i].task), SP_CANCELLED);
+        CHECK_EQ(queued[i].runs, 0);
+        sp_task_unref(&queued[i].task);
+        CHECK_EQ(queued[i].releases, 1);
+    }
+}
+
 static void shut_down(unsigned index, void *pool)
 {
     CHECK_EQ(sp_pool_shutdown(pool, index % 2 ? SP_DRAIN : SP_ABANDON), SP_OK);
@@ -666,6 +701,7 @@ int main(void)
     RUN(drain_after_abandon_stays_abandoned);
     RUN(a_closed_pool_refuses_and_nothing_happens);
     RUN(a_worker_cannot_wait_for_itself);
+    RUN(a_worker_may_abandon_what_is_queued);
     RUN(many_may_shut_down_at_once);
     RUN(workers_stay_until_the_last_task_ends);
 #ifdef __linux__

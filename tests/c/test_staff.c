@@ -293,10 +293,12 @@ struct relay {
 };
 
 static struct relay relay;
+static _Thread_local bool is_waiting;
 
 static void run_third(sp_task *task)
 {
     (void)task;
+    CHECK(!is_waiting, "unrelated work on a stack that waits");
     store_seq_cst(&relay.third_runs, 1u);
 }
 
@@ -311,7 +313,9 @@ static void wait_for_second(sp_task *task)
 {
     (void)task;
     await(&relay.second_runs, 1);
+    is_waiting = true;
     CHECK_EQ(wait_for_task(&relay.second), SP_OK);
+    is_waiting = false;
 }
 
 static void run_it_outside(unsigned index, void *arg)
