@@ -243,6 +243,7 @@ typedef struct sp_pool_stats {
                            forked them has run */
 } sp_pool_stats;
 
+/** Write the counters to `*ret_stats`, at any time before sp_pool_free(). */
 void sp_pool_get_stats(const sp_pool *pool, sp_pool_stats *ret_stats);
 
 /**
@@ -593,6 +594,7 @@ struct sp_group {
     sp_token *token;
 };
 
+/** Make an empty group without a token. It owns nothing, and needs no end. */
 void sp_group_init(sp_group *group);
 
 /** Tasks that are added after this have `token`, and so can all be cancelled at once:
@@ -685,11 +687,14 @@ sp_status sp_completion_wait(sp_completion *queue, int64_t timeout_ns);
  */
 sp_ticket *sp_completion_drain(sp_completion *queue);
 
+/** Of a drained list: the ticket that came after this one, NULL at the end. Valid as long
+ * as the task that `ticket` belongs to. */
 static inline sp_ticket *sp_ticket_next(const sp_ticket *ticket)
 {
     return ticket->next;
 }
 
+/** The task that a ticket belongs to: the consumer has a reference to it. */
 static inline sp_task *sp_ticket_task(const sp_ticket *ticket)
 {
     const sp_ticket *first = ticket - (ticket->queue & 1);
