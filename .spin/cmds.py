@@ -1,6 +1,7 @@
 """One command per intent. `spin` lists them, `spin <command> --help` explains one."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -88,15 +89,26 @@ def test(ctx, pytest_args):
 @click.option(
     "--build", "name", type=click.Choice(list(C_BUILDS)), default="c", show_default=True
 )
+@click.option("--twins", is_flag=True, help="Only see that stress tests find errors.")
 @click.argument("tests", nargs=-1)
-def test_c(name, tests):
+def test_c(name, twins, tests):
     """Run the C tests, all or those that are named.
 
     \b
     spin test-c
     spin test-c deque steal
     STRESS=100 spin test-c --build posix steal
+    spin test-c --build edges --twins
     """
+    if twins:
+        folder = c_build(name)
+        listing = subprocess.check_output(
+            ["ninja", "-C", folder, "-t", "targets", "all"], cwd=ROOT, text=True
+        )
+        stress = re.findall(r"^(tests/c/(?:stress_\w+|test_faults)): ", listing, re.M)
+        call("ninja", "-C", folder, *stress)
+        call(PYTHON, "tests/c/planted.py", folder)
+        return
     c_tests(name, tests)
 
 

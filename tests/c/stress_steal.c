@@ -2,49 +2,13 @@
  * Every task that was pushed is taken exactly once, by the owner or by a thief.
  *
  * The race that matters is for the last task, so the deque is kept nearly empty.
- * Built with -DSP_BUG_POP or -DSP_BUG_STEAL the deque has a planted bug, which
- * this test must find.
+ * planted.py has errors in the deque that this test must find.
  */
 #include "base/memory.h"
 #include "check.h"
 #include "sched/deque.h"
 #include "stealpool.h"
 #include "threads.h"
-
-#ifdef SP_BUG_POP
-#define sp__deque_pop broken_pop
-/* D1 weakened: the load of `top` may come before the store to `bottom`. */
-static sp_task *broken_pop(struct sp__deque *deque)
-{
-    int64_t bottom = load_relaxed(&deque->bottom) - 1;
-    if (bottom < load_relaxed(&deque->top))
-        return NULL;
-    store_release(&deque->bottom, bottom);
-    int64_t top = load_acquire(&deque->top);
-    sp_task *task = load_relaxed(&deque->slots[bottom & (SP_DEQUE_CAPACITY - 1)]);
-    if (bottom > top)
-        return task;
-    if (bottom < top || !cas_seq_cst(&deque->top, &top, top + 1))
-        task = NULL;
-    store_relaxed(&deque->bottom, bottom + 1);
-    return task;
-}
-#endif
-
-#ifdef SP_BUG_STEAL
-#define sp__deque_steal broken_steal
-/* D2 left out: the last task goes to whoever stores. */
-static enum sp__steal_result broken_steal(struct sp__deque *deque, sp_task **ret_task)
-{
-    int64_t top = load_seq_cst(&deque->top);
-    int64_t bottom = load_seq_cst(&deque->bottom);
-    if (top >= bottom)
-        return SP__STEAL_EMPTY;
-    *ret_task = load_relaxed(&deque->slots[top & (SP_DEQUE_CAPACITY - 1)]);
-    store_seq_cst(&deque->top, top + 1);
-    return SP__STEAL_TAKEN;
-}
-#endif
 
 #define THIEVES 2
 #define TASKS 2000

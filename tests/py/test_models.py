@@ -32,6 +32,17 @@ def test_each_planted_error_has_one_place(monkeypatch):
         twins["Twin"](*words) for words in sys.modules["twins_binding"].TWINS
     ]
     assert len(planted) > 50
+    claims = {twin.claim for twin in planted}
+    tests = runpy.run_path(str(TESTS / "c/planted.py"))["TESTS"]
+    assert {error for _, error in tests if isinstance(error, str)} <= claims
+    planted += [error for _, error in tests if not isinstance(error, str)]
     for twin in planted:
         text = (TESTS.parent / twins["path_of"](twin.file)).read_text()
         assert text.count(twin.old) == 1, f"{twin.file}: {twin.claim}"
+
+
+def test_each_stress_test_is_seen_to_fail(monkeypatch):
+    monkeypatch.syspath_prepend(str(TESTS / "sim"))
+    tests = runpy.run_path(str(TESTS / "c/planted.py"))["TESTS"]
+    stress = {path.stem for path in (TESTS / "c").glob("stress_*.c")}
+    assert {f"stress_{name}" for name, _ in tests} >= stress
