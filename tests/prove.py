@@ -47,6 +47,14 @@ its end. `tests/sim/README.md` says what that covers, and what it does not.
 """
 
 
+# Commits whose soak would have seen a frame that was lost, and not one called twice.
+OLDER = {"5934bfc", "d63f046", "715d1fe", "9ebb25f", "8c71ee2", "fc7f89e"}
+BEFORE = (
+    " Up to 8c71ee2 the soak would have seen a frame that was lost, not one that was "
+    "called twice; tasks were counted."
+)
+
+
 def run(command, env=None):
     """Run a command; returns whether it succeeded, what it printed, and the time."""
     print("$", command, flush=True)
@@ -184,8 +192,8 @@ def in_all():
     return (
         f"At commits {', '.join(commits)}: "
         "{:,} schedules of {:,} steps, no two with the same seed; "
-        "{:,} tasks and {:,} frames, each of them once. No failure."
-    ).format(*sums["sim"], *sums["soak"])
+        "{:,} tasks and {:,} frames, each of them once. No failure.{}"
+    ).format(*sums["sim"], *sums["soak"], BEFORE if commits.keys() & OLDER else "")
 
 
 def today():
