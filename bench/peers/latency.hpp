@@ -5,9 +5,13 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <string>
 #include <thread>
 
 #include "loops.hpp"
@@ -66,6 +70,44 @@ template <class R> result run_burst(R &runtime)
         r.times.push_back(now() - start);
     }
     check("the work of an index", out[63] == work(63, 20000), 1);
+    return r;
+}
+
+// How often all threads but the caller's were put on a CPU or taken off.
+inline long context_switches()
+{
+    namespace fs = std::filesystem;
+    long sum = 0;
+    for (const auto &entry : fs::directory_iterator("/proc/self/task")) {
+        if (entry.path().filename() == std::to_string(getpid()))
+            continue;
+        std::FILE *status = std::fopen((entry.path() / "status").c_str(), "r");
+        char line[128];
+        long n = 0;
+        while (status && std::fgets(line, sizeof line, status))
+            if (std::sscanf(line, "voluntary_ctxt_switches: %ld", &n) == 1 ||
+                std::sscanf(line, "nonvoluntary_ctxt_switches: %ld", &n) == 1)
+                sum += n;
+        if (status)
+            std::fclose(status);
+    }
+    return sum;
+}
+
+// A second after the last work: what the threads do in the next one.
+template <class R> result run_idle(R &runtime)
+{
+    static std::uint64_t out[64];
+    runtime.loop_uneven(64, [](long begin, long end) {
+        for (long k = begin; k < end; k++)
+            out[k] = work(k, 20000);
+    });
+    check("the work of an index", out[63] == work(63, 20000), 1);
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    long before = context_switches();
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    result r = {1, "switches"};
+    r.times.push_back(static_cast<double>(context_switches() - before));
     return r;
 }
 

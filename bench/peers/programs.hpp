@@ -50,6 +50,7 @@ template <class R> constexpr program<R> programs[] = {
     {"ping-hot", [](R &r) { return run_ping(r, 5000, std::chrono::microseconds(0)); }},
     {"ping-parked", [](R &r) { return run_ping(r, 200, std::chrono::microseconds(1000)); }},
     {"burst", run_burst<R>},
+    {"idle", run_idle<R>},
 };
 
 inline double cpu_seconds()

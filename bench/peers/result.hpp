@@ -8,7 +8,8 @@
 #include <vector>
 
 // `times` are the seconds that the program measured itself; if there are none, it
-// was measured as a whole. Divided by `operations` they are per `unit`.
+// was measured as a whole. Divided by `operations` they are per `unit`. Where the unit is
+// "switches", they are no times but so many context switches.
 struct result {
     double operations;
     const char *unit;

@@ -47,6 +47,7 @@ PROGRAMS = {
     "ping-hot": 3,
     "ping-parked": 2,
     "burst": 2,
+    "idle": 1,
 }
 LIBRARIES = ("stealpool", "tbb", "openmp", "libomp", "serial")
 UNSUPPORTED = 77
@@ -60,6 +61,7 @@ class Row(NamedTuple):
     cpu: float
     megabytes: float
     per_task: float | None
+    unit: str
 
 
 def measure(executable: Path, program: str, threads: int, rounds: int) -> Any:
@@ -88,7 +90,12 @@ def summarize(found: list[Any], threads: int) -> Row:
         cpu=statistics.median(one["cpu"] for one in found),
         megabytes=max(one["megabytes"] for one in found),
         per_task=median * threads / operations * 1e9 if is_many else None,
+        unit=found[0]["unit"],
     )
+
+
+def amount(value: float, unit: str) -> str:
+    return f"{value:.0f} {unit}" if unit == "switches" else duration(value)
 
 
 def duration(seconds: float) -> str:
@@ -110,10 +117,11 @@ def lines(program: str, rows: list[Row]) -> list[str]:
     found = []
     for row in rows:
         per_task = f"{row.per_task:.1f}" if row.per_task else ""
+        ratio = f"{row.median / ours:.2f}x" if ours else ""
         found.append(
             f"| {program if row.library == OURS else ''} | {row.library} "
-            f"| {duration(row.median)} | {duration(row.p99)} | {row.cpu:.4f} "
-            f"| {row.megabytes:.1f} | {per_task} | {row.median / ours:.2f}x |"
+            f"| {amount(row.median, row.unit)} | {amount(row.p99, row.unit)} "
+            f"| {row.cpu:.4f} | {row.megabytes:.1f} | {per_task} | {ratio} |"
         )
     return found
 
