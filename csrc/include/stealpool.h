@@ -687,8 +687,7 @@ sp_status sp_completion_wait(sp_completion *queue, int64_t timeout_ns);
  */
 sp_ticket *sp_completion_drain(sp_completion *queue);
 
-/** Of a drained list: the ticket that came after this one, NULL at the end. Valid as long
- * as the task that `ticket` belongs to. */
+/** The one that came after it, or NULL. The ticket lives as long as its task. */
 static inline sp_ticket *sp_ticket_next(const sp_ticket *ticket)
 {
     return ticket->next;
