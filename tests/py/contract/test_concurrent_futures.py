@@ -12,6 +12,7 @@ import textwrap
 import venv
 from pathlib import Path
 
+import numpy as np
 import pytest
 import stealpool
 
@@ -60,8 +61,9 @@ def python(tmp_path_factory):
     venv.create(folder)
     (site,) = folder.glob("lib/python*/site-packages")
     (site / "swap.py").write_text(SWAP)
-    ours = Path(stealpool.__file__).parents[1]
-    (site / "swap.pth").write_text(f"{ours}\nimport swap\n")
+    # Ours and what it needs may lie apart.
+    ours, numpys = (Path(each.__file__).parents[1] for each in (stealpool, np))
+    (site / "swap.pth").write_text(f"{ours}\n{numpys}\nimport swap\n")
     return folder / "bin" / "python"
 
 
