@@ -4,6 +4,7 @@ Everything here is eager: it goes to the pool however small it is, unless NumPy 
 run it, so that a few thousand elements are cut into several pieces.
 """
 
+import sysconfig
 import warnings
 
 import numpy as np
@@ -167,11 +168,19 @@ def core_inputs(ufunc, types, outer):
     return arrays
 
 
+# Without a GIL, NumPy 2.5 with LAPACK of its own waits for ever for its own lock in the
+# loops of svd() for complex64, which np.linalg never calls.
+LAPACK = np.show_config(mode="dicts")["Build Dependencies"]["lapack"]["name"]
+SVD_HANGS = sysconfig.get_config_var("Py_GIL_DISABLED") and "openblas" not in LAPACK
+
+
 @pytest.mark.parametrize("ufunc", CORE, ids=lambda u: u.__name__)
 def test_every_gufunc_of_numpy_agrees(ufunc):
     ours = eager(ufunc)
     for types in ufunc.types:
         if set(types) & set("OmMg?G"):
+            continue
+        if SVD_HANGS and ufunc.__name__.startswith("svd") and types[0] == "F":
             continue
         arrays = core_inputs(ufunc, types, (7, 5))
         if ufunc.__name__ == "qr_r_raw":  # writes to its inputs
