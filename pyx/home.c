@@ -145,8 +145,12 @@ void sp_cell_join(struct sp_cell *cell, struct sp_home *home)
 
 void sp_cell_join_late(struct sp_cell *cell, struct sp_home *home)
 {
+    struct sp_block *block = sp_cell_block(cell);
+    block->due_ms = due_ms_of(home);
     lock(home);
-    list_block(sp_cell_block(cell), home);
+    list_block(block, home);
+    if (block->due_ms != SP_NOT_DUE && !home->next_due)
+        home->next_due = block;
     unlock(home);
 }
 

@@ -92,7 +92,8 @@ void sp_blocks_join(struct sp_block *const *blocks, size_t n, struct sp_home *ho
 /** The same for a cell that was made alone. */
 void sp_cell_join(struct sp_cell *cell, struct sp_home *home);
 
-/** List a plan's cell that was submitted already; its task is not counted in. */
+/** List a plan's cell that was submitted already: its time begins now. Its task is not
+ * counted in. */
 void sp_cell_join_late(struct sp_cell *cell, struct sp_home *home);
 
 /** List a plan's cell that its caller is about to run himself: the home's token and time

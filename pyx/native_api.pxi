@@ -106,8 +106,11 @@ cdef object future_of(Handle executor, void *spawned):
         )
     # The pool outlives the task, even if the Future is gone first.
     keep(cell, native_job)
+    cdef Home home = (<ExecutorBase>executor.executor).home
     sp_cell_join_late(cell, <sp_home *>executor.home)
-    return new_future((<ExecutorBase>executor.executor).home, native_job, cell)
+    cdef FutureBase future = new_future(home, native_job, cell)
+    see_future_to_end(home, future)
+    return future
 
 
 cdef int parallel_for(

@@ -188,6 +188,23 @@ def test_futures_may_be_dropped_or_observed_at_any_time(sums, handle, until):
     until(lambda: len(heard) == 500 and all(task.total for task in tasks))
 
 
+def test_spawned_task_has_the_time_limit_and_the_token_of_its_view(
+    sums, make_executor, gate, numbers
+):
+    executor, token = make_executor(1), stealpool.CancellationToken()
+    executor.submit(gate.kernel, gate.key)
+    slow, quick, never = (
+        sums.Sum(numbers).start(sums.handle_of(executor.options(**options)))
+        for options in ({"timeout": 3600}, {"timeout": 0.01}, {"cancel": token})
+    )
+    assert isinstance(quick.exception(60), TimeoutError)
+    token.cancel()
+    assert never.cancelled()
+    assert not slow.done()
+    gate.open()
+    assert slow.result(60) is None
+
+
 def test_queued_task_whose_future_is_gone_runs(sums, occupied, gate, numbers, until):
     task = sums.Sum(numbers)
     task.start(occupied)
