@@ -43,15 +43,17 @@ static uintptr_t look_again(const struct sp__injector *injector, uintptr_t inbox
     return load_relaxed(&injector->inbox);
 }
 
-static bool push(struct sp__injector *injector, const struct sp__batch *batch,
-                 bool even_when_closed)
+/* A list of tasks by its ends: in registers, for a compare-exchange waits for what it
+ * stores to come back from memory. */
+static bool push(struct sp__injector *injector, sp_task *newest, sp_task *oldest,
+                 bool has_high, bool even_when_closed)
 {
     uintptr_t inbox = load_relaxed(&injector->inbox);
     for (;;) {
         if ((inbox & CLOSED) && !even_when_closed)
             return false;
-        batch->oldest->next = task_of(inbox);
-        uintptr_t next = (uintptr_t)batch->newest | (inbox & CLOSED);
+        oldest->next = task_of(inbox);
+        uintptr_t next = (uintptr_t)newest | (inbox & CLOSED);
         /* release (J1): the tasks, to the worker that empties the inbox. seq-cst
          * (S1): the load of `searching` that follows in sp__idle_notify() must not
          * come first. acquire (J3): who cleared the hint before. */
@@ -59,19 +61,24 @@ static bool push(struct sp__injector *injector, const struct sp__batch *batch,
             break;
         inbox = look_again(injector, inbox);
     }
-    if (sp_unlikely(batch->has_high))
+    if (sp_unlikely(has_high))
         hurry(injector);
     return true;
 }
 
 bool sp__injector_push(struct sp__injector *injector, const struct sp__batch *batch)
 {
-    return push(injector, batch, false);
+    return push(injector, batch->newest, batch->oldest, batch->has_high, false);
+}
+
+bool sp__injector_push_one(struct sp__injector *injector, sp_task *task)
+{
+    return push(injector, task, task, false, false);
 }
 
 void sp__injector_spill(struct sp__injector *injector, const struct sp__batch *batch)
 {
-    push(injector, batch, true);
+    push(injector, batch->newest, batch->oldest, batch->has_high, true);
 }
 
 /* Newest first on the way in, so each task goes before those that came before it. */

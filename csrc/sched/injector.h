@@ -79,6 +79,9 @@ enum sp__inject_result {
  * happened. */
 bool sp__injector_push(struct sp__injector *injector, const struct sp__batch *batch);
 
+/** The same for a single task, which is not a high one. */
+bool sp__injector_push_one(struct sp__injector *injector, sp_task *task);
+
 /** The same for tasks that were accepted already: works when closed, too. */
 void sp__injector_spill(struct sp__injector *injector, const struct sp__batch *batch);
 

@@ -196,9 +196,10 @@ bool sp__pool_push_batch(sp_pool *pool, const struct sp__batch *batch, size_t n)
 
 bool sp__pool_inject_one(sp_pool *pool, sp_task *task, uint32_t cpu)
 {
-    struct sp__batch batch = {.newest = NULL};
-    sp__batch_add(&batch, task);
-    return inject(pool, &batch, cpu);
+    if (!sp__injector_push_one(&pool->injector, task))
+        return false;
+    store_relaxed(&pool->submit_cpu, cpu);
+    return true;
 }
 
 bool sp__pool_push_own(struct sp__worker *worker, sp_task *task)

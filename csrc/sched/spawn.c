@@ -117,6 +117,21 @@ void sp__detached_end(sp_task *task)
     free_cell(task);
 }
 
+/* A word of whatever is there, at any address. Volatile: not to be joined to larger ones. */
+typedef volatile uint64_t __attribute__((may_alias, aligned(1))) any_word;
+
+/* The caller has just written the argument, mostly in words. Whoever reads two of them at
+ * once, as memcpy() does, waits until both have reached the cache. */
+static void copy_argument(void *to, const void *from, size_t size)
+{
+    size_t words = size <= SP_SPAWN_BYTES ? size / sizeof(uint64_t) : 0;
+    size_t copied = words * sizeof(uint64_t);
+    for (size_t i = 0; i < words; i++)
+        ((any_word *)to)[i] = ((const any_word *)from)[i];
+    if (copied < size)
+        memcpy((char *)to + copied, (const char *)from + copied, size - copied);
+}
+
 static sp_task *prepare(struct sp__slab *slab, sp_group *group, sp_spawn_fn run,
                         const void *arg, size_t size)
 {
@@ -129,8 +144,7 @@ static sp_task *prepare(struct sp__slab *slab, sp_group *group, sp_spawn_fn run,
     task->token = NULL;
     task->priority = SP_PRIORITY_NORMAL;
     store_relaxed(&task->state, SP_PENDING | SP__TASK_DETACHED | SP__TASK_REF);
-    if (size > 0)
-        memcpy(sp__cell_arg(cell), arg, size);
+    copy_argument(sp__cell_arg(cell), arg, size);
     if (group)
         sp__group_enter(group, 1);
     return task;
