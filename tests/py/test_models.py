@@ -37,6 +37,7 @@ def test_each_planted_error_has_one_place(monkeypatch):
     assert {error for _, error in tests if isinstance(error, str)} <= claims
     planted += [error for _, error in tests if not isinstance(error, str)]
     for twin in planted:
+        assert twin.file.endswith(".c"), f"{twin.claim}: one source is compiled again"
         text = (TESTS.parent / twins["path_of"](twin.file)).read_text()
         assert text.count(twin.old) == 1, f"{twin.file}: {twin.claim}"
 

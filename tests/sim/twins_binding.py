@@ -91,10 +91,9 @@ TWINS = [
     ),
     (
         "a revoked call ends uncounted",
-        "pyx/cell.h",
-        "    cell->task.group = &home->group;\n",
-        "    cell->task.group = &home->group;\n"
-        "    cell->task.token = home->canceller ? &home->canceller->token : NULL;\n",
+        "pyx/cell.c",
+        "    if (may_run(cell, home))\n        run_kernel(cell);\n",
+        "    if (!may_run(cell, home))\n        return;\n    run_kernel(cell);\n",
     ),
     (
         "a call is settled twice",
