@@ -66,8 +66,6 @@ TESTS = [
     ("faults", "without threads the pool's memory is kept"),
     ("faults", "a worker that did not start counts as awake"),
     ("faults", "a frame's words are copied into no memory"),
-    ("faults", "who waits for a task believes the first wake-up"),
-    ("faults", "a signal ends the wait for a task as its end does"),
 ]
 
 
