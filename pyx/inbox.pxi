@@ -58,7 +58,7 @@ cdef class Inbox:
     cdef object loop
     cdef object loop_ready    # the loop's own queue of calls, if it shows it
     cdef list armed           # Replies with a ticket; each knows its index
-    cdef list orphans         # futures whose tickets come for nobody, who died too soon
+    cdef list orphans         # futures whose Reply has died before the ticket came
     cdef dict rooms           # address of a full queue's gate -> Room
     cdef object ready         # Replies whose callbacks are due
     cdef sp_latch called      # from another thread: the loop will look at `ready`
