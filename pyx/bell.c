@@ -13,7 +13,8 @@ void sp_bell_init(struct sp_bell *bell)
 
 static void ring(struct sp_bell *bell, uint32_t how)
 {
-    /* release (B1): what has happened. */
+    /* release (B1): what has happened. Kept acq_rel: the other side changes the same
+     * word, and reads the newest. */
     uint32_t before = fetch_or_acq_rel(&bell->rung, how);
     if (before & how)
         return;

@@ -183,6 +183,7 @@ static void *settle_block(struct sp_block *block)
 void *sp_cell_settle(struct sp_cell *cell)
 {
     struct sp_block *block = sp_cell_block(cell);
+    /* Kept: K1's subtraction, which follows, orders it. */
     if (exchange_acquire(&cell->is_settled, 1))
         return NULL;
     /* acq_rel (K1): the last one to settle sees what all others did before. */
@@ -199,7 +200,8 @@ void *sp_cell_let_go(struct sp_cell *cell)
     if (!cell->error && !load_relaxed(&cell->is_settled) &&
         sp__task_is_unshared(&cell->task))
         while (counts / SP_BLOCK_UNSETTLED > 1)
-            /* acq_rel (K1): as in sp_cell_settle() and when a cell is freed. */
+            /* acq_rel (K1): as in sp_cell_settle() and when a cell is freed. Kept: who is
+             * not the last one to let go only publishes. */
             if (cas_weak_acq_rel(
                     &block->counts, &counts,
                     (uint16_t)(counts - SP_BLOCK_UNSETTLED - SP_BLOCK_CELL)))

@@ -121,6 +121,7 @@ sp_status sp_completion_wait(sp_completion *queue, int64_t timeout_ns)
     int64_t deadline_ns = sp__os_deadline(timeout_ns);
     uintptr_t newest = 0;
     for (;;) {
+        /* Kept: the other side changes the same word, and reads the newest. */
         if (!cas_seq_cst(&queue->newest, &newest, SLEEPER) && ticket_of(newest))
             return SP_OK;
         switch (sp__os_wait(sleep_word(queue), SLEEPER, deadline_ns)) {

@@ -50,7 +50,8 @@ sp_task *sp__deque_pop(struct sp__deque *deque)
     sp_task *task = NULL;
     if (bottom == top) {
         task = load_relaxed(&deque->slots[bottom & SLOT_MASK]);
-        /* seq-cst (D2): the last task goes to whoever moves top. */
+        /* seq-cst (D2): the last task goes to whoever moves top. Kept: D1's store and
+         * load before it are seq-cst, and order it here. */
         if (!cas_seq_cst(&deque->top, &top, top + 1))
             task = NULL;
     }
@@ -60,7 +61,8 @@ sp_task *sp__deque_pop(struct sp__deque *deque)
 
 enum sp__steal_result sp__deque_steal(struct sp__deque *deque, sp_task **ret_task)
 {
-    /* seq-cst (D1): see pop(). */
+    /* seq-cst (D1): see pop(). Kept: who reads an old top loses below; D1 is
+     * one order of four accesses, and easier to follow so. */
     int64_t top = load_seq_cst(&deque->top);
     /* seq-cst (D1), and acquire (D4): the slot. */
     int64_t bottom = load_seq_cst(&deque->bottom);
@@ -69,7 +71,8 @@ enum sp__steal_result sp__deque_steal(struct sp__deque *deque, sp_task **ret_tas
     /* The slot may be overwritten while we read it, but only after `top` has
      * moved on, and then we lose below. */
     sp_task *task = load_relaxed(&deque->slots[top & SLOT_MASK]);
-    /* seq-cst (D2), release (D3): our read of the slot comes before. */
+    /* seq-cst (D2), release (D3): our read of the slot comes before. Kept: the
+     * owner's store and load are seq-cst, and so is our load of top. */
     if (!cas_seq_cst(&deque->top, &top, top + 1))
         return SP__STEAL_LOST;
     *ret_task = task;
@@ -78,6 +81,7 @@ enum sp__steal_result sp__deque_steal(struct sp__deque *deque, sp_task **ret_tas
 
 bool sp__deque_is_empty(const struct sp__deque *deque)
 {
-    /* seq-cst (S2): after announcing sleep, before sleeping. */
+    /* seq-cst (S2): after announcing sleep, before sleeping. Kept for top: an old
+     * one says that there may be work, and costs one look more. */
     return load_seq_cst(&deque->bottom) <= load_seq_cst(&deque->top);
 }

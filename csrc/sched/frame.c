@@ -73,6 +73,7 @@ static void ring(struct sp__frames *frames)
     /* seq-cst (W1): after the publication; they count in, then look. */
     if (sp_likely(load_seq_cst(&frames->watchers) == 0))
         return;
+    /* Kept: the other side changes the same word, and reads the newest. */
     fetch_add_seq_cst(&frames->bell, 1u);
     sp__os_wake_all(&frames->bell);
 }
@@ -80,7 +81,8 @@ static void ring(struct sp__frames *frames)
 /* Ask the owner to show more. In the owner: at the next fork. */
 static void ask(struct sp__frames *frames)
 {
-    /* seq-cst (F5): after the last shown frame was taken. */
+    /* seq-cst (F5): after the last shown frame was taken. Kept: without it the owner
+     * shows later, and is helped less; no frame is lost. */
     store_seq_cst(&frames->open.limit, 0u);
 }
 
@@ -95,8 +97,9 @@ static void show(struct sp__frames *frames)
 
     if (!is_wanted)
         /* seq-cst (F5): before the look at what is shown. A thief who takes the
-         * last one after that asks after that, too. */
+         * last one after that asks after that, too. Kept: as in ask(). */
         store_seq_cst(&frames->open.limit, SP_FRAME_CAPACITY);
+    /* seq-cst (F5): see above. Kept: as in ask(). */
     uint64_t shown = load_seq_cst(&frames->shown);
     if (top_of(shown) < split_of(shown) && !is_wanted)
         return;
@@ -113,7 +116,8 @@ static void show(struct sp__frames *frames)
     }
     frames->open.split = split;
     /* release (F1): the slots, to their thieves. seq-cst (S5): the load of
-     * `searching` that follows in sp__idle_notify() must not come first. */
+     * `searching` that follows in sp__idle_notify() must not come first. Kept: without
+     * it somebody sleeps who could have helped; the owner runs the frames itself. */
     while (!cas_weak_seq_cst(&frames->shown, &shown, with_split(shown, split)))
         ;
     sp__idle_notify(idle);
@@ -163,11 +167,13 @@ static struct sp__frame_slot *steal_back(struct sp__frames *thief,
                                          struct sp__frame_slot *slot)
 {
     /* acquire (F3): a frame that the thief showed after `slot` was done comes with
-     * DONE. seq-cst (W1): when counted in as watcher. */
+     * DONE. seq-cst (W1): when counted in as watcher. Kept, here and below: the thief
+     * would have to begin anew within a few steps; no scenario is that long. */
     uint64_t shown = load_seq_cst(&thief->shown);
     if (top_of(shown) >= split_of(shown) || load_relaxed(&slot->state) == DONE)
         return NULL;
-    /* acquire (F1). Strong: failing for no reason would send us to sleep. */
+    /* acquire (F1). Strong: failing for no reason would send us to sleep. Kept: see
+     * above. */
     if (!cas_seq_cst(&thief->shown, &shown, shown + 1))
         return NULL;
     return steal(thief, shown);
@@ -191,7 +197,8 @@ void sp__frames_run(struct sp__worker *thief, struct sp__frame_slot *slot)
 {
     sp_frame *frame = slot->frame;
     begin_turn(&thief->frames);
-    /* release (F3): the new turn, to the owner who steals back. */
+    /* release (F3): the new turn, to the owner who steals back. Kept: no scenario is
+     * long enough for the owner to take a frame of another turn. */
     store_release(&slot->state, RUNNING + thief->index);
     sp_task *outer = sp__task_set_current(slot->task);
     int code = frame->run(&thief->frames.open, frame);
@@ -211,9 +218,11 @@ static void watch(struct sp__frames *thief, struct sp__frame_slot *slot)
 {
     /* seq-cst (W1): count in, read the bell, then look. */
     fetch_add_seq_cst(&thief->watchers, 1u);
+    /* Kept: an old bell does not let it sleep. */
     uint32_t heard = load_seq_cst(&thief->bell);
     if (load_seq_cst(&slot->state) != DONE && !sp__frames_are_shown(thief))
         sp__os_wait(&thief->bell, heard, SP__OS_NO_DEADLINE);
+    /* Kept: the other side reads this word only to see whether to ring. */
     fetch_sub_seq_cst(&thief->watchers, 1u);
 }
 

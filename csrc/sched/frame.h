@@ -84,6 +84,8 @@ void sp__frames_init(struct sp__frames *frames);
  * order, is not overlooked (S5). */
 static inline bool sp__frames_are_shown(const struct sp__frames *frames)
 {
+    /* seq-cst (S5). Kept: without it a worker sleeps that could have helped; the owner
+     * runs the frame itself. */
     uint64_t shown = load_seq_cst(&frames->shown);
     return (shown & 0xffff) < (shown >> 16 & 0xffff);
 }

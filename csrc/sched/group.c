@@ -37,7 +37,8 @@ uint32_t sp_group_unfinished(const sp_group *group)
 void sp__group_leave(sp_group *group, uint32_t n)
 {
     /* acq_rel (G1): what these tasks wrote goes to whoever sees zero, through the
-     * chain of decrements in between. The waiter is woken by address alone. */
+     * chain of decrements in between. The waiter is woken by address alone. Kept: a
+     * read-modify-write carries a release on whatever its own order. */
     uint32_t old = fetch_sub_acq_rel(&group->unfinished, n);
     assert((old & ~SP__GROUP_WAITER) >= n);
     if (old == (SP__GROUP_WAITER | n))
@@ -49,6 +50,7 @@ sp_status sp_group_wait(sp_group *group, int64_t timeout_ns)
     assert(!sp_on_worker(NULL));
     int64_t deadline_ns = sp__os_deadline(timeout_ns);
     while (sp_group_unfinished(group) > 0) {
+        /* Kept: the other side changes the same word, and reads the newest. */
         uint32_t state = fetch_or_acq_rel(&group->unfinished, SP__GROUP_WAITER);
         if ((state & ~SP__GROUP_WAITER) == 0)
             break;

@@ -107,7 +107,8 @@ void sp__idle_notify_all(struct sp__idle *idle)
     /* Each once: one that falls asleep again has seen why it was woken (S4), and
      * must not keep us here. */
     for (uint32_t word = 0; word < idle->words; word++) {
-        /* acquire (P2): their beds. release (S4, S6): why, to those who announce later. */
+        /* acquire (P2): their beds. release (S4, S6): why, to those who announce later.
+         * Kept: they change the same word, and read the newest. */
         uint64_t sleepers = fetch_and_seq_cst(&idle->sleepers[word], (uint64_t)0);
         for (; sleepers; sleepers &= sleepers - 1)
             wake_claimed(idle, word * 64 + (uint32_t)__builtin_ctzll(sleepers));

@@ -221,13 +221,14 @@ enum sp__inject_result sp__injector_take(struct sp__injector *injector, uint32_t
 
 void sp__injector_close(struct sp__injector *injector)
 {
-    /* seq-cst (S4): before the closer's look at `sleepers`. */
+    /* seq-cst (S4): before the closer's look at `sleepers`. Kept: who announces his
+     * sleep after that reads `sleepers` as the closer left it, and sees this. */
     fetch_or_seq_cst(&injector->inbox, CLOSED);
 }
 
 bool sp__injector_is_closed(const struct sp__injector *injector)
 {
-    /* seq-cst (S4): a worker's last look before it sleeps; see close(). */
+    /* seq-cst (S4): a worker's last look before it sleeps. Kept: see close(). */
     return load_seq_cst(&injector->inbox) & CLOSED;
 }
 

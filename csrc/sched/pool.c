@@ -228,6 +228,7 @@ void sp__pool_worker_wakes(sp_pool *pool)
 
 bool sp__pool_is_over(sp_pool *pool)
 {
+    /* seq-cst (S4): a worker's last look before it sleeps. Kept: see below. */
     if (load_seq_cst(&pool->is_over))
         return true;
     /* acquire (X2): the queues as those left them who fell asleep. As `awake` is the
@@ -237,7 +238,8 @@ bool sp__pool_is_over(sp_pool *pool)
     if (awake & AWAKE_COUNT || !sp__injector_is_closed(&pool->injector) ||
         sp__pool_has_work(pool) || load_relaxed(&pool->awake) != awake)
         return false;
-    /* seq-cst (S4): before the look at `sleepers`. */
+    /* seq-cst (S4): before the look at `sleepers`. Kept: who announces his sleep
+     * after that reads `sleepers` as it was left there, and sees this. */
     store_seq_cst(&pool->is_over, 1u);
     sp__idle_notify_all(&pool->idle);
     return true;
@@ -270,7 +272,8 @@ void sp_pool_close(sp_pool *pool, sp_shutdown_mode mode)
     sp__injector_close(&pool->injector);
     sp__fork_check(pool);
     if (mode == SP_ABANDON) {
-        /* seq-cst (X3): before our look at the queues. */
+        /* seq-cst (X3): before our look at the queues. Kept: without it some task more
+         * is run rather than thrown away; none is lost. */
         store_seq_cst(&pool->abandons, 1u);
         sp__pool_throw_away_queued(pool);
     }
@@ -282,7 +285,8 @@ sp_status sp__pool_wait(sp_pool *pool, int64_t timeout_ns)
 {
     int64_t deadline_ns = sp__os_deadline(timeout_ns);
     uint32_t running;
-    /* acquire (X1): all that the workers did. */
+    /* acquire (X1): all that the workers did. Kept: who frees the pool joins them, or
+     * takes the staff's lock, which orders it, too. */
     while ((running = load_acquire(&pool->running)) > 0)
         switch (sp__os_wait(&pool->running, running, deadline_ns)) {
         case SP__OS_WOKEN:

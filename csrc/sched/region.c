@@ -36,12 +36,15 @@ void sp__region_open(struct sp__regions *regions, int slot, sp__region_fn work,
 
 void sp__region_exhaust(struct sp__regions *regions, int slot)
 {
+    /* Kept: without it somebody looks in vain; close() is what must be seen. */
     if (load_relaxed(&regions->open) & bit_of(slot))
         fetch_and_seq_cst(&regions->open, ~bit_of(slot));
 }
 
 static void wait_until_empty(_Atomic(uint32_t) *inside)
 {
+    /* seq-cst (R1): after closing. Kept, here and below: the other side changes the
+     * same word, and reads the newest. */
     if (load_seq_cst(inside) == 0)
         return;
     for (int64_t until = sp__os_now_ns() + SPIN_NS; sp__os_now_ns() < until;) {
@@ -50,17 +53,21 @@ static void wait_until_empty(_Atomic(uint32_t) *inside)
         sp__os_pause();
     }
     uint32_t seen;
+    /* Kept: see above. */
     while ((seen = fetch_or_seq_cst(inside, WAITER)) & ~WAITER)
         sp__os_wait(inside, seen | WAITER, SP__OS_NO_DEADLINE);
+    /* Kept: see above. */
     fetch_and_seq_cst(inside, ~WAITER);
 }
 
 void sp__region_close(struct sp__regions *regions, int slot)
 {
-    /* seq-cst (R1): close, then look who is inside. */
+    /* seq-cst (R1): close, then look who is inside. Kept: where sp__region_exhaust()
+     * has closed it, that was seq-cst. */
     fetch_and_seq_cst(&regions->open, ~bit_of(slot));
     wait_until_empty(&regions->slots[slot].inside);
-    /* release (R2): the next owner may write to the slot. */
+    /* release (R2): the next owner may write to the slot. Kept: R2 asks for no more,
+     * but all other changes of the word are seq-cst. */
     fetch_and_seq_cst(&regions->taken, ~bit_of(slot));
 }
 
@@ -73,7 +80,8 @@ static bool join(struct sp__regions *regions, int slot)
     bool is_open = load_seq_cst(&regions->open) & bit_of(slot);
     if (is_open)
         region->work(region->user);
-    /* release (R1): what we did, to the owner who sees us gone. */
+    /* release (R1): what we did, to the owner who sees us gone. Kept: he changes the
+     * same word, and reads the newest. */
     if (fetch_sub_seq_cst(&region->inside, 1u) == (WAITER | 1))
         sp__os_wake_all(&region->inside);
     return is_open;
@@ -81,6 +89,7 @@ static bool join(struct sp__regions *regions, int slot)
 
 bool sp__region_join_any(struct sp__regions *regions)
 {
+    /* Kept: without it somebody joins later; the owner does all that is left. */
     uint64_t open = load_seq_cst(&regions->open);
     for (; open; open &= open - 1)
         if (join(regions, __builtin_ctzll(open)))

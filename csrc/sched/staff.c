@@ -137,7 +137,8 @@ static uint32_t count_present(const sp_pool *pool)
 static void set_due(struct sp__staff *staff)
 {
     uint64_t due = (uint64_t)load_relaxed(&staff->wanted) + staff->blocked;
-    /* seq-cst (S6): before a look at `sleepers`. */
+    /* seq-cst (S6): before a look at `sleepers`. Kept: who announces his sleep after
+     * that reads `sleepers` as it was left there, and sees this. */
     store_seq_cst(&staff->due, due > staff->capacity ? staff->capacity : (uint32_t)due);
 }
 

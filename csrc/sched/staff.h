@@ -66,7 +66,7 @@ sp_status sp__staff_start(sp_pool *pool);
 /** Worker: is it one too many? */
 static inline bool sp__staff_is_due(const struct sp__staff *staff, uint32_t index)
 {
-    /* seq-cst (S6): a worker's last look before it sleeps. */
+    /* seq-cst (S6): a worker's last look before it sleeps. Kept: see set_due(). */
     return index < load_seq_cst(&staff->due);
 }
 

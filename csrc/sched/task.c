@@ -89,7 +89,8 @@ bool sp__task_claim(sp_task *task)
     while (phase_of(state) == SP_PENDING)
         /* The arguments came with the pointer, through a queue or otherwise;
          * acq_rel like all other changes of the word, so that none breaks the
-         * chain from a flag to the end (T3). */
+         * chain from a flag to the end (T3). Kept: a weaker read-modify-write
+         * would carry the chain on as well; alike, they need no proof each. */
         if (cas_weak_acq_rel(&task->state, &state, state | SP_RUNNING))
             return true;
     return false;
@@ -213,8 +214,9 @@ static bool set_before_end(sp_task *task, uint32_t flag, uint32_t refs)
     for (;;) {
         if (has_ended(state))
             return false;
-        /* release (T3): a ticket's queue, read by whoever ends the task. */
         uint32_t next = (state | flag) + refs * SP__TASK_REF;
+        /* release (T3): a ticket's queue, read by whoever ends the task. Kept acq_rel:
+         * see claim(). */
         if (cas_weak_acq_rel(&task->state, &state, next))
             return true;
     }
@@ -320,7 +322,8 @@ sp_status sp_task_unnotify(sp_task *task, unsigned ticket)
         if (has_ended(state))
             return SP_EDONE;
         assert(state & flag);
-        /* The caller has a reference of his own, so this is not the last. */
+        /* The caller has a reference of his own, so this is not the last. Kept: see
+         * claim(). */
         if (cas_weak_acq_rel(&task->state, &state, (state & ~flag) - SP__TASK_REF))
             return SP_OK;
     }

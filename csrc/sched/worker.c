@@ -256,7 +256,8 @@ static void search_before_end(void *arg)
 
 static void execute(struct sp__worker *worker, sp_task *task)
 {
-    /* seq-cst (X3): after what we took along with this one was published. */
+    /* seq-cst (X3): after what we took along with this one was published. Kept: see
+     * sp_pool_close(). */
     if (sp_unlikely(load_seq_cst(&worker->pool->abandons)))
         sp__task_throw_away(task);
     else
@@ -462,7 +463,8 @@ void sp__worker_run(void *arg)
             break;
     }
     current = NULL;
-    /* release (X1): all that this worker did, to whoever waits for its end. */
+    /* release (X1): all that this worker did, to whoever waits for its end. Kept: see
+     * sp__pool_wait(). */
     if (fetch_sub_acq_rel(&pool->running, 1u) == 1)
         sp__os_wake_all(&pool->running);
 }

@@ -4,10 +4,10 @@
 
 A mutant needs no compiler: the simulator knows each access by its place in the
 program, and `--weaken=PLACE=ORDER` gives it another order. A mutant that survives all
-schedules is a question: can its access be weakened for good? `KEPT` has the answers
-where it is not. What is needed only for executions that the simulator does not have is
-shown by a litmus test in tests/models/rc11.py. The others are open: nothing shows yet
-what they are for.
+schedules is a question: can its access be weakened for good? Where it is not, the
+comment at the access says why, after "Kept". What is needed only for executions that
+the simulator does not have is shown by a litmus test in tests/models/rc11.py. The
+others are open: nothing shows yet what they are for.
 """
 
 import argparse
@@ -43,61 +43,6 @@ WEAKER = {
 # those that survived.
 ROUNDS = [10_000, 100_000]
 
-ONE_WORD = (
-    "the other side is a read-modify-write of the same word, which reads the newest"
-)
-PROMPT = "without it somebody looks later, or helps less; nothing is lost"
-CHAIN = "read-modify-writes continue a release whatever their own order"
-LATER = (
-    "who announces his sleep later reads `sleepers` as the waker left it, and sees this"
-)
-TURNS = "a thief must begin anew within a few steps; no scenario is that long"
-JOIN = "the staff's lock and pthread_join order it, too"
-
-# Function, a part of the line, and why the stronger order stays.
-KEPT = [
-    ("sp__deque_pop", "cas_seq_cst", "D1's store and load before it are seq-cst"),
-    ("sp__deque_steal", "int64_t top", "a stale top fails in the compare-exchange"),
-    ("sp__deque_steal", "cas_seq_cst", "the owner's store and load are seq-cst"),
-    ("sp__deque_is_empty", "deque->top", "a stale top says there may be work"),
-    ("sp__idle_notify_all", "fetch_and", ONE_WORD),
-    ("sp__injector_close", "fetch_or", LATER),
-    ("sp__injector_is_closed", "load", LATER),
-    ("sp__pool_is_over", "pool->is_over", LATER),
-    ("sp_pool_close", "abandons", PROMPT),
-    ("execute", "abandons", PROMPT),
-    ("sp__pool_wait", "running", JOIN),
-    ("set_due", "due", LATER),
-    ("sp__staff_is_due", "due", LATER),
-    ("sp__worker_run", "running", JOIN),
-    ("sp__region_open", "open", PROMPT),
-    ("sp__region_is_open", "open", PROMPT),
-    ("sp__region_join_any", "open", PROMPT),
-    ("sp__region_exhaust", "open", PROMPT),
-    ("sp__region_close", "open", "sp__region_exhaust() has closed it, seq-cst"),
-    ("sp__region_close", "taken", "R2 needs a release only"),
-    ("wait_until_empty", "inside", ONE_WORD),
-    ("join", "inside", ONE_WORD),
-    ("sp__group_leave", "fetch_sub", CHAIN),
-    ("sp_group_wait", "fetch_or", ONE_WORD),
-    ("sp_completion_wait", "cas", ONE_WORD),
-    ("sp__task_claim", "cas", CHAIN),
-    ("set_before_end", "cas", CHAIN),
-    ("sp_task_unnotify", "cas", CHAIN),
-    ("ask", "limit", PROMPT),
-    ("show", "", PROMPT),
-    ("sp__frames_are_shown", "", PROMPT),
-    ("steal_back", "", TURNS),
-    ("sp__frames_run", "store_release", TURNS),
-    ("ring", "bell", ONE_WORD),
-    ("watch", "bell", "a stale bell does not let it sleep"),
-    ("watch", "watchers", ONE_WORD),
-    ("sp_cell_settle", "is_settled", "K1's subtraction, which follows, orders it"),
-    ("sp_cell_let_go", "", "who is not the last one to let go only publishes"),
-    ("ring", "seat->word", ONE_WORD),
-    ("sp_lane_wait", "has_spinner", "one spins at a time; what it shares is atomic"),
-    ("sp_lane_wait", "seat->word", ONE_WORD),
-]
 ORDERS = r"(?:seq_cst|acquire|acq_rel|release)"
 ACCESS = re.compile(rf"\b(?:load|store|exchange|fetch_\w+|cas\w*)_{ORDERS}\(")
 
@@ -236,11 +181,24 @@ def shown_by_model(modelled, access, order):
     return None
 
 
+def comment_at(lines, at):
+    """Above the statement that has line `at`, or beside it."""
+    first = at
+    while not re.search(r"(\*/|[;{}])$", lines[first - 1]):  # folded
+        first -= 1
+    words = lines[at]
+    while "/*" not in words and re.search(r"^ *(/\*|\* )|\*/$", lines[first - 1]):
+        first -= 1
+        words = f"{lines[first].strip().removeprefix('* ')} {words}"
+    return words
+
+
 def reason_to_keep(access):
-    for function, part, reason in KEPT:
-        if access.function.startswith(function) and part in source_line(access):
-            return reason
-    return None
+    """What the comment at the access says, after "Kept"."""
+    lines = (ROOT / access.file).read_text().splitlines()
+    comment = comment_at(lines, access.line - 1)
+    kept = re.search(r"\bKept\b.*?: (.*?)\.? ?\*/", comment)
+    return kept and kept[1]
 
 
 def survivors(args, left, schedules):
