@@ -302,6 +302,8 @@ def sim(schedules, base, twins, mutants, scenarios):
     call(program, "--litmus", "--schedules", 1000000)
     for seed, scenario in sim_seeds():
         call(program, "--seed", seed, scenario)
+    search = ["--search", 1, "--schedules", int(schedules / 5)]
+    call(program, *search, *scenarios)
     call(program, "--base", base, "--schedules", int(schedules), *scenarios)
 
 

@@ -4,8 +4,8 @@
 
 A condition counts when two runs of its decision differ in it, in the outcome, and in
 nothing else that was looked at. Needs clang and LLVM's tools, 18 or later, all of one
-version; prints a table, and what was not shown. The simulator, which gcc compiles, does
-not take part.
+version; prints a table, and what was not shown, with the reason in `coverage.REASONS`.
+The simulator, which gcc compiles, does not take part.
 """
 
 import argparse
@@ -15,6 +15,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from coverage import reason_for
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ["csrc/base", "csrc/sched", "csrc/par"]
@@ -112,6 +114,7 @@ def main():
             which = [str(i + 1) for i, ok in enumerate(conditions) if not ok]
             if which:
                 missed.append(f"  {name}:{line}: condition {', '.join(which)}: {text}")
+                missed.append(f"      {reason_for(name, text) or '?'}")
         if of:
             print(f"{name:44} {100 * shown / of:5.1f} % of {of}")
         total = [total[0] + shown, total[1] + of]

@@ -93,6 +93,11 @@ def steps(args):
         f"{SIM} --base {args.base} --schedules {int(args.schedules)}",
         {},
     )
+    yield (
+        f"scenarios, every schedule within {2 - args.quick} preemptions",
+        f"{SIM} --search {2 - args.quick} --schedules {int(args.schedules / 5)}",
+        {},
+    )
     yield "planted errors", f"{python} tests/sim/twins.py build-c", {}
     rounds = "--rounds 1 " if args.quick else ""
     mutants = f"{python} tests/sim/mutants.py {rounds}{SIM}"
@@ -112,6 +117,7 @@ def steps(args):
         f"{python} tests/coverage.py {coverage}",
         {},
     )
+    yield "MC/DC, by the C tests", f"{python} tests/mcdc.py build-mcdc", {}
 
 
 def summary(name, ok, text):
@@ -142,6 +148,13 @@ def details(name, text):
             f"- `{where}` ({kind}) `{code.strip('`')}`"
             + (f": {why}" if why != "?" else "")
             for where, kind, code, why in pairs
+        )
+    if name.startswith("MC/DC"):
+        yield "## Conditions that no test shows to matter"
+        left = text.partition("Not shown to matter:\n")[2]
+        pairs = re.findall(r"^  (\S+): (condition.*?): (.*)\n +(.*)$", left, re.M)
+        yield "\n".join(
+            f"- `{where}` ({which}) `{code}`: {why}" for where, which, code, why in pairs
         )
 
 

@@ -205,7 +205,7 @@ static uint32_t adapt(uint32_t piece, uint32_t n, int64_t spent, int64_t wanted)
 {
     if (spent > 2 * wanted)
         return n > 1 ? n / 2 : 1;
-    if (spent < wanted / 2 && n == piece && piece <= UINT32_MAX / 2)
+    if (spent < wanted / 2 && n == piece) /* a quarter of a range at most, or one unit */
         return 2 * piece;
     return piece;
 }
@@ -390,8 +390,7 @@ static void run_rest(struct loop *loop, const sp_loop_options *options, double i
 int sp_parallel_for_with(sp_pool *pool, intptr_t begin, intptr_t end,
                          const sp_loop_options *options, sp_range_fn body, void *user)
 {
-    if (options->grain < 0 || options->schedule < SP_AUTO ||
-        options->schedule > SP_DYNAMIC)
+    if (options->grain < 0 || (unsigned)options->schedule > SP_DYNAMIC)
         return SP_EINVAL;
     if (begin >= end)
         return 0;

@@ -66,8 +66,10 @@ static void a_new_queue_is_empty(void)
     CHECK_EQ(sp_completion_create(&queue, NULL, NULL), SP_OK);
     CHECK(sp_completion_is_empty(queue));
     CHECK(!sp_completion_drain(queue));
-    CHECK_EQ(sp_completion_wait(queue, 0), SP_ETIMEDOUT);
-    CHECK(sp_completion_is_empty(queue));
+    for (int i = 0; i < 2; i++) { /* the second finds what the first has left */
+        CHECK_EQ(sp_completion_wait(queue, 0), SP_ETIMEDOUT);
+        CHECK(sp_completion_is_empty(queue));
+    }
     CHECK(!sp_completion_drain(queue));
     sp_completion_free(queue);
 }

@@ -9,7 +9,6 @@
  * descriptors are back (I7). What completing and cancelling need is there since the
  * submit, so they are not among what may fail.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <unistd.h>
 
@@ -387,22 +386,11 @@ static void live(bool abandons)
 /* ------------------------------------------------------------------ in its turn */
 
 /* Entries of a folder of /proc/self; 0 where there is none. */
-static int count_entries(const char *folder)
-{
-    int n = 0;
-    DIR *entries = opendir(folder);
-    while (entries && readdir(entries))
-        n++;
-    if (entries)
-        closedir(entries);
-    return n;
-}
-
 /* Returns how often something failed. */
 static uint32_t live_with(enum kind kind, int64_t n, bool for_good)
 {
-    int threads = count_entries("/proc/self/task");
-    int files = count_entries("/proc/self/fd");
+    uint32_t threads = count_entries("/proc/self/task");
+    uint32_t files = count_entries("/proc/self/fd");
     store_seq_cst(&fault.blocks, (int64_t)0);
     store_seq_cst(&fault.struck, 0u);
     store_seq_cst(&fault.countdown, n);

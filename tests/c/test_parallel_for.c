@@ -266,6 +266,8 @@ static void impossible_schedules_are_refused(void)
 {
     sp_loop_options options = {.schedule = (sp_schedule)3};
     CHECK_EQ(sp_parallel_for_with(NULL, 0, 5, &options, refuse, NULL), SP_EINVAL);
+    options.schedule = (sp_schedule)-1;
+    CHECK_EQ(sp_parallel_for_with(NULL, 0, 5, &options, refuse, NULL), SP_EINVAL);
     options = (sp_loop_options){.grain = -1};
     CHECK_EQ(sp_parallel_for_with(NULL, 0, 5, &options, refuse, NULL), SP_EINVAL);
 }
@@ -569,12 +571,21 @@ struct nest {
     sp_pool *pool;
     int depth;
     _Atomic(uint64_t) leaves;
+    _Atomic(uint32_t) most_threads;
 };
 
 struct level {
     struct nest *nest;
     int depth;
 };
+
+static void note_threads(struct nest *nest)
+{
+    uint32_t most = load_relaxed(&nest->most_threads);
+    uint32_t n = count_entries("/proc/self/task");
+    while (n > most && !cas_weak_relaxed(&nest->most_threads, &most, n))
+        continue;
+}
 
 static int descend(intptr_t begin, intptr_t end, void *user)
 {
@@ -583,7 +594,7 @@ static int descend(intptr_t begin, intptr_t end, void *user)
     for (intptr_t i = begin; i < end; i++) {
         if (below.depth == 0) {
             fetch_add_relaxed(&level->nest->leaves, 1u);
-            take_time(2000);
+            note_threads(level->nest);
         } else {
             CHECK_EQ(sp_parallel_for(level->nest->pool, 0, 8, 1, descend, &below), 0);
         }
@@ -591,13 +602,15 @@ static int descend(intptr_t begin, intptr_t end, void *user)
     return 0;
 }
 
-static void loops_nest(void)
+static void loops_nest_and_start_no_thread(void)
 {
     sp_pool *pool = new_pool(3);
+    uint32_t threads = count_entries("/proc/self/task");
     struct nest nest = {.pool = pool};
     struct level top = {.nest = &nest, .depth = 4};
     CHECK_EQ(sp_parallel_for(pool, 0, 8, 1, descend, &top), 0);
     CHECK_EQ(load_relaxed(&nest.leaves), 8 * 8 * 8 * 8);
+    CHECK(load_relaxed(&nest.most_threads) <= threads);
     sp_pool_free(pool);
 }
 
@@ -657,7 +670,7 @@ int main(void)
     RUN(of_several_errors_the_lowest_is_told_in_its_words);
     RUN(cancelling_the_task_stops_its_loop);
     RUN(a_loop_that_is_cancelled_in_its_first_piece_runs_no_other);
-    RUN(loops_nest);
+    RUN(loops_nest_and_start_no_thread);
     RUN(deeper_than_there_are_slots_still_works);
     RUN(a_shut_down_pool_still_loops);
     return 0;

@@ -175,7 +175,13 @@ struct visit {
     sp_task task;
     sp_pool *elsewhere;
     sp_group group;
+    sp_task submitted;
 };
+
+static void end_at_once(sp_task *task)
+{
+    (void)task;
+}
 
 static void spawn_elsewhere(sp_task *task)
 {
@@ -183,6 +189,7 @@ static void spawn_elsewhere(sp_task *task)
     for (int i = 0; i < 100; i++)
         CHECK_EQ(sp_spawn(visit->elsewhere, &visit->group, run_plainly, NULL, 0),
                  SP_OK);
+    CHECK_EQ(sp_submit(visit->elsewhere, &visit->submitted), SP_OK);
 }
 
 static void a_worker_spawns_in_another_pool(void)
@@ -192,9 +199,11 @@ static void a_worker_spawns_in_another_pool(void)
     store_relaxed(&plain_runs, 0);
     sp_group_init(&visit.group);
     sp_task_init(&visit.task, spawn_elsewhere, NULL);
+    sp_task_init(&visit.submitted, end_at_once, NULL);
     CHECK_EQ(sp_submit(pool, &visit.task), SP_OK);
     wait_for_task(&visit.task);
     wait_for_group(&visit.group);
+    wait_for_task(&visit.submitted);
     CHECK_EQ(load_relaxed(&plain_runs), 100);
     sp_pool_free(visit.elsewhere);
     sp_pool_free(pool);
@@ -232,6 +241,26 @@ static void a_closed_pool_refuses(void)
     CHECK_EQ(sp_spawn(pool, &group, run_plainly, NULL, 0), SP_ECLOSED);
     CHECK_EQ(sp_spawn(pool, NULL, run_plainly, NULL, 0), SP_ECLOSED);
     CHECK_EQ(sp_group_unfinished(&group), 0);
+    sp_pool_free(pool);
+}
+
+static void spawn_where_it_is_closed(sp_task *task)
+{
+    struct visit *visit = (struct visit *)task;
+    sp_pool_close(visit->elsewhere, SP_DRAIN);
+    CHECK_EQ(sp_spawn(visit->elsewhere, &visit->group, run_plainly, NULL, 0),
+             SP_ECLOSED);
+}
+
+static void a_closed_pool_refuses_its_own_workers(void)
+{
+    sp_pool *pool = new_pool(1);
+    struct visit visit = {.elsewhere = pool};
+    sp_group_init(&visit.group);
+    sp_task_init(&visit.task, spawn_where_it_is_closed, NULL);
+    CHECK_EQ(sp_submit(pool, &visit.task), SP_OK);
+    wait_for_task(&visit.task);
+    CHECK_EQ(sp_group_unfinished(&visit.group), 0);
     sp_pool_free(pool);
 }
 
@@ -372,6 +401,7 @@ int main(void)
     RUN(a_thread_that_lost_its_cpu_in_a_slab_keeps_nobody);
     RUN(an_argument_without_end_is_refused);
     RUN(a_closed_pool_refuses);
+    RUN(a_closed_pool_refuses_its_own_workers);
     RUN(abandoned_tasks_leave_their_group);
     RUN(a_worker_keeps_nothing_of_another_pool_s);
     RUN(without_memory_nothing_happens);

@@ -5,6 +5,7 @@
 #ifndef THREADS_H
 #define THREADS_H
 
+#include <dirent.h>
 #include <pthread.h>
 
 #include "base/atomics.h"
@@ -12,6 +13,18 @@
 #include "base/random.h"
 #include "check.h"
 #include "stealpool.h"
+
+/** Of the threads of this process in /proc/self/task, of its files in /proc/self/fd. */
+static inline uint32_t count_entries(const char *folder)
+{
+    uint32_t n = 0;
+    DIR *entries = opendir(folder);
+    while (entries && readdir(entries))
+        n++;
+    if (entries)
+        closedir(entries);
+    return n;
+}
 
 /** Wait until `*word` is at least `value`. */
 static inline void await(_Atomic(uint32_t) *word, uint32_t value)

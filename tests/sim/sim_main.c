@@ -375,6 +375,8 @@ static void check_outcomes(const struct options *options,
 static void run_all(const struct options *options)
 {
     unsigned shares = 0;
+    unsigned searched = 0;
+    unsigned n_complete = 0;
     uint64_t sum = 0;
     double start = seconds_now();
     for (struct sim_scenario *s = scenarios; s; s = s->next)
@@ -396,14 +398,19 @@ static void run_all(const struct options *options)
         bool complete = n < 0;
         uint64_t made = (uint64_t)(complete ? -n : n);
         sum += made;
+        searched += options->preemptions >= 0;
+        n_complete += complete;
         printf("%-52s %9" PRIu64 " schedules %6.1f steps %7.2f us%s\n", s->name, made,
                (double)(sim->total_steps - steps) / (double)made,
                spent * 1e6 / (double)made, complete ? "  all" : "");
         if (options->schedules > 1)
             check_outcomes(options, s);
     }
-    printf("%" PRIu64 " schedules, %" PRIu64 " steps, %.1f s, no failure\n", sum,
+    printf("%" PRIu64 " schedules, %" PRIu64 " steps, %.1f s, no failure", sum,
            sim->total_steps, seconds_now() - start);
+    if (searched)
+        printf(", %u of %u searched to the end", n_complete, searched);
+    printf("\n");
     for (uint32_t i = 0; i < sim->n_sites; i++)
         printf("site %#zx %c %d\n", (size_t)(sim->sites[i].site - sim->image_base),
                sim->sites[i].kind, sim->sites[i].order);
