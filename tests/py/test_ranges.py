@@ -105,6 +105,11 @@ int nested(intptr_t begin, intptr_t end, void *user)
     return 0;
 }
 """
+FAIL = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p)(
+    stealpool.get_address("sp_fail")
+)
+WORDS = ctypes.create_string_buffer(b"the index is 700")
+WHERE = ctypes.addressof(WORDS)
 
 
 @pytest.fixture(scope="module")
@@ -173,15 +178,10 @@ def test_error_is_that_of_the_lowest_index(library, executor):
 
 def test_words_of_a_failure_reach_the_caller(executor):
     pytest.importorskip("numba")
-    fail = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p)(
-        stealpool.get_address("sp_fail")
-    )
-    words = ctypes.create_string_buffer(b"the index is 700")
-    where = ctypes.addressof(words)
 
     @kernel("int (intptr_t, intptr_t)")
     def failing(begin, end):
-        return fail(3, where) if begin <= 700 < end else 0
+        return FAIL(3, WHERE) if begin <= 700 < end else 0
 
     with pytest.raises(stealpool.KernelError, match="returned 3: the index is 700"):
         executor.for_range(failing, 0, 1000, grain=10)

@@ -23,8 +23,11 @@ static bool take(void)
 {
     sp_task *task;
     uint32_t n;
-    return sp__injector_take(&box.queue, SP__LANE_ALL, &task, 1, &n) ==
-           SP__INJECT_TAKEN;
+    if (sp__injector_take(&box.queue, SP__LANE_ALL, &task, 1, &n) == SP__INJECT_TAKEN)
+        return true;
+    if (!sp__injector_is_empty(&box.queue))
+        sp__os_yield(); /* as worker.c does: somebody else has its lock */
+    return false;
 }
 
 static bool is_over(void)
