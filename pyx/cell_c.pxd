@@ -51,7 +51,6 @@ cdef extern from "kernels/call.h" nogil:
 
 
 cdef extern from "lane.h" nogil:
-    enum: SP_LANE_PRIORITIES
     enum: SP_LANE_NOTHING
 
     ctypedef struct sp_call "struct sp_call":
@@ -61,7 +60,7 @@ cdef extern from "lane.h" nogil:
         bint is_late
 
     ctypedef struct sp_lane "struct sp_lane":
-        uint32_t queued
+        pass
 
     void sp_lane_init(sp_lane *lane, uint32_t threads, bint is_parallel)
     int sp_lane_put(sp_lane *lane, sp_call *call, uint32_t priority)

@@ -24,66 +24,37 @@ static void lock(struct sp_lane *lane)
 
 static void unlock(struct sp_lane *lane)
 {
+    if (lane->is_parallel) {
+        uint32_t reserve = lane->idle_threads + lane->vacant;
+        if (reserve != load_relaxed(&lane->reserve))
+            store_relaxed(&lane->reserve, reserve);
+    }
     store_release(&lane->lock, 0); /* (Q1) */
 }
 
-/* ----------------------------------------------------------------- the queues */
+/* ------------------------------------------------------------------ the calls */
 
-static void append(struct sp_lane *lane, struct sp_call *call, uint32_t priority)
+static struct sp_calls *only_queue(struct sp_lane *lane)
 {
-    call->priority = priority;
-    call->is_queued = true;
-    call->after = NULL;
-    call->before = lane->queues[priority].last;
-    if (call->before)
-        call->before->after = call;
-    else
-        lane->queues[priority].first = call;
-    lane->queues[priority].last = call;
-    lane->queued++;
-}
-
-static void unlink_call(struct sp_lane *lane, struct sp_call *call)
-{
-    uint32_t priority = call->priority;
-    if (call->before)
-        call->before->after = call->after;
-    else
-        lane->queues[priority].first = call->after;
-    if (call->after)
-        call->after->before = call->before;
-    else
-        lane->queues[priority].last = call->before;
-    call->is_queued = false;
-    lane->queued--;
-}
-
-/* Which queue is served next; some queue is not empty. */
-static uint32_t choose(struct sp_lane *lane)
-{
-    uint32_t chosen = SP_LANE_PRIORITIES;
-    for (uint32_t p = 0; p < SP_LANE_PRIORITIES; p++) {
-        if (!lane->queues[p].first)
-            lane->queues[p].passed_over = 0;
-        else if (chosen == SP_LANE_PRIORITIES)
-            chosen = p;
-        else if (lane->queues[p].passed_over >= SP_LANE_PATIENCE)
-            chosen = p;
-    }
-    for (uint32_t p = 0; p < SP_LANE_PRIORITIES; p++)
-        if (p != chosen && lane->queues[p].first)
-            lane->queues[p].passed_over++;
-    lane->queues[chosen].passed_over = 0;
-    return chosen;
+    return &lane->queues.entrance;
 }
 
 static struct sp_call *pop(struct sp_lane *lane)
 {
-    if (lane->queued == 0)
-        return NULL;
-    struct sp_call *call = lane->queues[choose(lane)].first;
-    unlink_call(lane, call);
-    return call;
+    return lane->is_parallel ? sp_queues_pop(&lane->queues)
+                             : sp_calls_pop(only_queue(lane));
+}
+
+static bool has_calls(struct sp_lane *lane)
+{
+    return lane->is_parallel ? !sp_queues_look_empty(&lane->queues)
+                             : only_queue(lane)->queued > 0;
+}
+
+static uint32_t count_calls(struct sp_lane *lane)
+{
+    return lane->is_parallel ? sp_queues_count(&lane->queues)
+                             : only_queue(lane)->queued;
 }
 
 /* ---------------------------------------------------------------- the threads */
@@ -101,6 +72,7 @@ static struct sp_seat *call_one(struct sp_lane *lane)
     if (!seat)
         return NULL;
     lane->idle = seat->next;
+    lane->idle_threads--;
     seat->is_called = true;
     lane->called++;
     return seat;
@@ -123,11 +95,19 @@ static void be_counted_out(struct sp_lane *lane, struct sp_seat *seat)
     seat->is_called = false;
 }
 
+/* What runs in this thread. */
+static _Thread_local struct {
+    struct sp_lane *lane;
+    uint32_t place; /* of its queue */
+} current;
+
 void sp_lane_init(struct sp_lane *lane, uint32_t threads, bool is_parallel)
 {
     lane->vacant = threads;
     lane->is_parallel = is_parallel;
     store_relaxed(&lane->handoffs, SP_FIRST_COUNT);
+    store_relaxed(&lane->reserve, threads);
+    sp_queues_init(&lane->queues);
     store_relaxed(&lane->thread_spin.credit, 1u);
     store_relaxed(&lane->waiter_spin.credit, 1u);
 }
@@ -137,12 +117,20 @@ enum sp_lane_need sp_lane_put(struct sp_lane *lane, struct sp_call *call,
 {
     enum sp_lane_need need = SP_LANE_NOTHING;
     struct sp_seat *seat = NULL;
+    if (lane->is_parallel) {
+        uint32_t place = current.lane == lane ? current.place : 0;
+        sp_queues_put(&lane->queues, place, call, priority);
+        if (load_seq_cst(&lane->reserve) == 0) /* (Q3) */
+            return SP_LANE_NOTHING;
+    }
     store_relaxed(&lane->caller_cpu, sp__os_current_cpu());
     lock(lane);
-    append(lane, call, priority);
+    if (!lane->is_parallel)
+        sp_calls_append(only_queue(lane), call, priority);
     if (lane->called == 0 || lane->is_eager || lane->is_parallel)
         seat = call_one(lane);
-    if (lane->queued > lane->available && lane->vacant > 0) {
+    bool has_its_own = lane->is_parallel && seat;
+    if (lane->vacant > 0 && !has_its_own && count_calls(lane) > lane->available) {
         lane->vacant--;
         lane->available++;
         need = SP_LANE_THREAD;
@@ -162,10 +150,12 @@ void sp_lane_thread_failed(struct sp_lane *lane)
 
 bool sp_lane_remove(struct sp_lane *lane, struct sp_call *call)
 {
+    if (lane->is_parallel)
+        return sp_queues_remove(&lane->queues, call);
     lock(lane);
-    bool was_queued = call->is_queued;
+    bool was_queued = load_relaxed(&call->place);
     if (was_queued)
-        unlink_call(lane, call);
+        sp_calls_unlink(only_queue(lane), call);
     unlock(lane);
     return was_queued;
 }
@@ -174,7 +164,9 @@ void sp_lane_sit(struct sp_lane *lane, struct sp_seat *seat)
 {
     lock(lane);
     seat->is_available = true; /* counted in sp_lane_put() */
+    sp_queues_join(&lane->queues, &seat->taker);
     unlock(lane);
+    current.place = seat->taker.place;
 }
 
 void sp_lane_leave(struct sp_lane *lane, struct sp_seat *seat)
@@ -184,6 +176,7 @@ void sp_lane_leave(struct sp_lane *lane, struct sp_seat *seat)
     for (struct sp_seat **at = &lane->idle; *at; at = &(*at)->next) {
         if (*at == seat) {
             *at = seat->next;
+            lane->idle_threads--;
             break;
         }
     }
@@ -192,28 +185,48 @@ void sp_lane_leave(struct sp_lane *lane, struct sp_seat *seat)
     seat->is_available = false;
     bool was_called = seat->is_called;
     be_counted_out(lane, seat);
-    if (lane->queued > 0 && lane->called == 0)
+    /* If it is closed: who saw calls between two queues may have gone to sleep. */
+    if (lane->is_closed || (lane->called == 0 && has_calls(lane)))
         next = call_one(lane);
     unlock(lane);
     ring(next);
+    current.place = 0;
     /* Who called us rings after he has left the lock: the seat must be there. */
     while (was_called && !is_called(seat))
         sp__os_yield();
 }
 
+/* Without a GIL, and without the lane's lock: for a thread that is at work. */
+static struct sp_call *take_at_work(struct sp_lane *lane, struct sp_seat *seat)
+{
+    struct sp_call *call = sp_queues_take(&lane->queues, &seat->taker);
+    if (seat->taker.has_moved && load_seq_cst(&lane->reserve) > 0) { /* (Q3) */
+        lock(lane);
+        struct sp_seat *next = call_one(lane);
+        unlock(lane);
+        ring(next);
+    }
+    return call;
+}
+
 struct sp_call *sp_lane_take(struct sp_lane *lane, struct sp_seat *seat)
 {
+    struct sp_call *call = NULL;
     struct sp_seat *next = NULL;
+    if (lane->is_parallel && !seat->is_available && (call = take_at_work(lane, seat)))
+        return call;
     lock(lane);
     be_counted_out(lane, seat);
     if (seat->is_available)
         lane->is_eager = seat->is_late;
-    struct sp_call *call = pop(lane);
+    if (lane->is_parallel) /* (Q3): as idle, before the last look */
+        store_seq_cst(&lane->reserve, lane->idle_threads + lane->vacant + 1);
+    call = pop(lane);
     if (call) {
         if (seat->is_available)
             lane->available--;
         seat->is_available = false;
-        if (lane->queued > 0 && lane->called == 0)
+        if (lane->called == 0 && lane->idle && has_calls(lane))
             next = call_one(lane);
     } else {
         if (!seat->is_available)
@@ -223,6 +236,7 @@ struct sp_call *sp_lane_take(struct sp_lane *lane, struct sp_seat *seat)
         seat->handoffs = load_relaxed(&lane->handoffs);
         store_relaxed(&seat->word, SPINS); /* ordered by the lock */
         lane->idle = seat;
+        lane->idle_threads++;
     }
     unlock(lane);
     ring(next);
@@ -231,22 +245,24 @@ struct sp_call *sp_lane_take(struct sp_lane *lane, struct sp_seat *seat)
 
 struct sp_call *sp_lane_take_any(struct sp_lane *lane)
 {
+    struct sp_call *call;
     lock(lane);
-    struct sp_call *call = pop(lane);
+    do
+        call = pop(lane);
+    while (!call && count_calls(lane) > 0); /* one was between two queues */
     unlock(lane);
     return call;
 }
 
-static _Thread_local struct sp_lane *current;
-
 void sp_lane_enter(struct sp_lane *lane)
 {
-    current = lane;
+    current.lane = lane;
+    current.place = 0; /* see sp_lane_sit() */
 }
 
 struct sp_lane *sp_lane_current(void)
 {
-    return current;
+    return current.lane;
 }
 
 void sp_lane_close(struct sp_lane *lane)
@@ -255,6 +271,7 @@ void sp_lane_close(struct sp_lane *lane)
     lane->is_closed = true;
     struct sp_seat *seats = lane->idle;
     lane->idle = NULL;
+    lane->idle_threads = 0;
     for (struct sp_seat *seat = seats; seat; seat = seat->next) {
         seat->is_called = true;
         lane->called++;
@@ -270,7 +287,7 @@ void sp_lane_close(struct sp_lane *lane)
 bool sp_lane_is_over(struct sp_lane *lane)
 {
     lock(lane);
-    bool is_over = lane->is_closed && lane->queued == 0;
+    bool is_over = lane->is_closed && count_calls(lane) == 0;
     unlock(lane);
     return is_over;
 }
@@ -285,10 +302,8 @@ bool sp_lane_may_run_more(struct sp_lane *lane)
 
 uint32_t sp_lane_idle_threads(struct sp_lane *lane)
 {
-    uint32_t n = 0;
     lock(lane);
-    for (struct sp_seat *seat = lane->idle; seat; seat = seat->next)
-        n++;
+    uint32_t n = lane->idle_threads;
     unlock(lane);
     return n;
 }
@@ -296,7 +311,7 @@ uint32_t sp_lane_idle_threads(struct sp_lane *lane)
 uint32_t sp_lane_queued(struct sp_lane *lane)
 {
     lock(lane);
-    uint32_t n = lane->queued;
+    uint32_t n = count_calls(lane);
     unlock(lane);
     return n;
 }

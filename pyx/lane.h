@@ -1,5 +1,5 @@
 /*
- * lane.h - the queue of a Python lane, and its threads as far as C knows them.
+ * lane.h - the calls of a Python lane, and its threads as far as C knows them.
  *
  * The threads are Python's own. Each has a seat here. It takes a call when it holds the
  * GIL and not before, so that a queued call belongs to whichever thread gets the GIL
@@ -17,11 +17,24 @@
  * Where callables are seen to release the GIL (a thread comes to look while another is
  * inside a callable), and where there is no GIL, each queued call calls a thread.
  *
- * Priorities. Three queues, first in first out; the highest that is not empty is
- * served, but one that was passed over SP_LANE_PATIENCE times in a row comes next.
+ * With a GIL there is one queue, and calls of one priority are taken in the order in which
+ * they were submitted (calls.h). Without, a thread has a queue of its own (queues.h has
+ * what is promised then), and two threads at work need not meet. Only who goes idle, or
+ * finds that others are or may be started, takes the lane's lock:
+ *
+ *      put     1 queue the call               idle    1 announce it: reserve
+ *              2 reserve? call or start one           2 look at all queues
+ *
+ * One of the two sees the other (Q3). So that what is said above holds here, too: a thread
+ * is idle only while each queued call has one that comes for it. A callable that blocks
+ * does not hold up what is in its thread's queue.
+ *
+ * Priorities: the highest is served, but one that was passed over SP_LANE_PATIENCE times
+ * in a row comes next.
  *
  * All functions but sp_lane_wait() and sp_lane_spin() may be called with the GIL held:
- * they hold a spin lock for a few instructions (Q1) and never block. No Python.h here.
+ * they hold spin locks for a few instructions (Q1) and never block. A queue's lock is
+ * taken after the lane's. No Python.h here.
  */
 #ifndef SP_PYX_LANE_H
 #define SP_PYX_LANE_H
@@ -30,17 +43,8 @@
 #include <stdint.h>
 
 #include "base/atomics.h"
+#include "queues.h"
 #include "stealpool.h"
-
-#define SP_LANE_PRIORITIES 3 /* 0 is the highest */
-#define SP_LANE_PATIENCE 16
-
-/** A queued callable's part in its queue. */
-struct sp_call {
-    struct sp_call *before, *after; /* neighbours in the queue */
-    uint32_t priority;
-    bool is_queued;
-};
 
 /** Whether spinning has paid lately. */
 struct sp_spin {
@@ -56,22 +60,19 @@ struct sp_seat {
     bool is_available;      /* counted in lane->available; else it runs callables */
     bool is_called;         /* counted in lane->called */
     bool is_late; /* got the GIL only when another thread had to give it away */
+    struct sp_taker taker; /* the thread's own, without a GIL */
 };
 
 struct sp_lane {
     _Atomic(uint32_t) lock; /* of all that follows, up to `handoffs` (Q1) */
-    struct {
-        struct sp_call *first, *last;
-        uint32_t passed_over; /* times in a row */
-    } queues[SP_LANE_PRIORITIES];
-    uint32_t queued;      /* calls */
-    uint32_t vacant;      /* threads that may still be started */
-    uint32_t available;   /* threads that look at the queue next, or were started */
-    uint32_t called;      /* of these, how many are on their way */
-    struct sp_seat *idle; /* the last one to go idle is the first to be called */
+    uint32_t vacant;        /* threads that may still be started */
+    uint32_t available;     /* threads that look for calls next, or were started */
+    uint32_t called;        /* of these, how many are on their way */
+    struct sp_seat *idle;   /* the last one to go idle is the first to be called */
+    uint32_t idle_threads;
     bool is_closed;
     bool is_eager;              /* each submit calls a thread: the last one came late */
-    bool is_parallel;           /* there is no GIL */
+    bool is_parallel;           /* there is no GIL; never changes */
     struct sp_spin thread_spin; /* of the one thread that may spin */
 
     _Atomic(uint32_t) handoffs;    /* times a waiter has left the GIL to us */
@@ -79,6 +80,10 @@ struct sp_lane {
     _Atomic(uint32_t) caller_cpu;  /* where a call was last submitted or awaited */
     _Atomic(uint32_t) thread_cpu;  /* where a thread of the lane was last seen */
     struct sp_spin waiter_spin;    /* of waiters; a lost update does no harm */
+
+    char apart[60];            /* from what those at work read */
+    _Atomic(uint32_t) reserve; /* without a GIL: idle threads, and vacant ones (Q3) */
+    struct sp_queues queues; /* with a GIL: only the entrance, under the lane's lock */
 };
 
 /** What sp_lane_put() asks of its caller. */
@@ -91,7 +96,7 @@ enum sp_lane_need {
 void sp_lane_init(struct sp_lane *lane, uint32_t threads, bool is_parallel);
 
 /**
- * Queue a call, and see that a thread comes for it. The queue does not own it.
+ * Queue a call, and see that a thread comes for it. The lane does not own it.
  * If SP_LANE_THREAD is returned, the caller starts a thread that sits down with
  * sp_lane_sit(), or says sp_lane_thread_failed().
  */
@@ -101,7 +106,7 @@ enum sp_lane_need sp_lane_put(struct sp_lane *lane, struct sp_call *call,
 /** The thread that was asked for does not come. */
 void sp_lane_thread_failed(struct sp_lane *lane);
 
-/** Take a call out of the queue, wherever it is. False: it is not in it. */
+/** Take a call out, wherever it is. False: it is not queued. */
 bool sp_lane_remove(struct sp_lane *lane, struct sp_call *call);
 
 /** A started thread takes its seat. It was counted when it was asked for, but not as
@@ -109,7 +114,8 @@ bool sp_lane_remove(struct sp_lane *lane, struct sp_call *call);
 void sp_lane_sit(struct sp_lane *lane, struct sp_seat *seat);
 
 /** The thread ends, for whatever reason. Its seat is idle no more, and nobody touches it
- * after this: if it was called, this waits until it has been rung. */
+ * after this: if it was called, this waits until it has been rung. What is in its queue
+ * is left to the others. */
 void sp_lane_leave(struct sp_lane *lane, struct sp_seat *seat);
 
 /**

@@ -4,7 +4,7 @@
 #include "lane.h"
 #include "threads.h"
 
-enum { HIGH, NORMAL, LOW };
+enum { HIGH = SP_LANE_HIGH, NORMAL = SP_LANE_NORMAL, LOW = SP_LANE_LOW };
 
 static struct sp_lane lane;
 
@@ -82,7 +82,7 @@ static void low_calls_get_their_share_for_ever(void)
     for (int i = 0; i < 8; i++)
         sp_lane_put(&lane, &low[i], LOW);
     for (int i = 0; i < 8 * (SP_LANE_PATIENCE + 1); i++) {
-        if (!high.is_queued)
+        if (!load_relaxed(&high.place))
             sp_lane_put(&lane, &high, HIGH);
         served += sp_lane_take_any(&lane) != &high;
     }
@@ -228,25 +228,166 @@ static void a_closed_lane_is_over_when_it_is_empty(void)
     CHECK(sp_lane_is_over(&lane));
 }
 
+/* ----------------------------------------------------------- without a GIL */
+
+/* Two threads in seats[0] and seats[1], each with a call to run. */
+static void begin_at_work(struct sp_seat *seats, struct sp_call *calls)
+{
+    begin(2);
+    lane.is_parallel = true;
+    sp_lane_enter(&lane);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(put(&calls[i]), SP_LANE_THREAD);
+        sit(&seats[i]); /* from now on we submit as this one */
+        CHECK(sp_lane_take(&lane, &seats[i]) == &calls[i]);
+    }
+}
+
+static void end(struct sp_seat *seats)
+{
+    for (int i = 0; i < 2; i++)
+        sp_lane_leave(&lane, &seats[i]);
+    sp_lane_enter(NULL);
+    CHECK_EQ(sp_lane_queued(&lane), 0);
+    CHECK_EQ(lane.available, 0);
+    CHECK_EQ(lane.called, 0);
+    CHECK_EQ(lane.idle_threads, 0);
+}
+
+static void without_a_gil_each_call_calls_a_thread(void)
+{
+    struct sp_seat seats[2];
+    struct sp_call calls[2];
+    begin_at_work(seats, calls);
+    CHECK(!sp_lane_take(&lane, &seats[0]));
+    CHECK(!sp_lane_take(&lane, &seats[1]));
+    CHECK_EQ(put(&calls[0]), SP_LANE_NOTHING);
+    CHECK_EQ(sp_lane_idle_threads(&lane), 1);
+    CHECK_EQ(put(&calls[1]), SP_LANE_NOTHING);
+    CHECK_EQ(sp_lane_idle_threads(&lane), 0);
+    CHECK(sp_lane_take(&lane, &seats[0]));
+    CHECK(sp_lane_take(&lane, &seats[1]));
+    end(seats);
+}
+
+static void a_call_behind_one_that_blocks_is_anybodys(void)
+{
+    struct sp_seat seats[2];
+    struct sp_call calls[4];
+    begin_at_work(seats, calls);
+    CHECK_EQ(put(&calls[2]), SP_LANE_NOTHING); /* by seats[1], which goes on */
+    CHECK_EQ(put(&calls[3]), SP_LANE_NOTHING);
+    CHECK(sp_lane_take(&lane, &seats[0]) == &calls[2]);
+    CHECK(!seats[0].is_available, "it did not have to go idle");
+    CHECK(sp_lane_take(&lane, &seats[0]) == &calls[3]);
+    CHECK(!sp_lane_take(&lane, &seats[0]));
+    CHECK_EQ(put(&calls[2]), SP_LANE_NOTHING);
+    CHECK(seats[0].is_called);
+    CHECK(sp_lane_take(&lane, &seats[0]) == &calls[2]);
+    end(seats);
+}
+
+static void a_thread_that_ends_leaves_its_calls_to_others(void)
+{
+    struct sp_seat seats[2];
+    struct sp_call calls[4];
+    begin_at_work(seats, calls);
+    CHECK_EQ(put(&calls[2]), SP_LANE_NOTHING);
+    CHECK_EQ(put(&calls[3]), SP_LANE_NOTHING);
+    sp_lane_leave(&lane, &seats[1]);
+    CHECK(sp_lane_remove(&lane, &calls[3]));
+    CHECK(sp_lane_take(&lane, &seats[0]) == &calls[2]);
+    CHECK(!sp_lane_take(&lane, &seats[0]));
+    end(seats);
+}
+
+static void a_thread_that_is_called_and_ends_has_another_one_called(void)
+{
+    struct sp_seat seats[2];
+    struct sp_call calls[2];
+    begin_at_work(seats, calls);
+    CHECK(!sp_lane_take(&lane, &seats[0]));
+    CHECK(!sp_lane_take(&lane, &seats[1]));
+    CHECK_EQ(put(&calls[0]), SP_LANE_NOTHING);
+    CHECK(seats[1].is_called);
+    sp_lane_leave(&lane, &seats[1]);
+    CHECK(seats[0].is_called);
+    CHECK(sp_lane_take(&lane, &seats[0]) == &calls[0]);
+    end(seats);
+}
+
+static void who_submits_from_elsewhere_is_no_thread_of_the_lane(void)
+{
+    struct sp_seat seats[2];
+    struct sp_call calls[4];
+    begin_at_work(seats, calls);
+    CHECK_EQ(put(&calls[2]), SP_LANE_NOTHING);
+    sp_lane_enter(NULL);
+    CHECK_EQ(put(&calls[3]), SP_LANE_NOTHING);
+    CHECK_EQ(lane.queues.entrance.queued, 1);
+    CHECK(sp_lane_take(&lane, &seats[1]) == &calls[2]);
+    CHECK(sp_lane_take(&lane, &seats[1]) == &calls[3]);
+    end(seats);
+}
+
+static void who_ends_in_a_closed_lane_calls_the_next(void)
+{
+    struct sp_seat seats[2];
+    struct sp_call calls[2];
+    begin_at_work(seats, calls);
+    sp_lane_close(&lane);
+    CHECK(!sp_lane_take(&lane, &seats[0])); /* it has missed a call, and waits */
+    CHECK(!sp_lane_take(&lane, &seats[1]));
+    CHECK(sp_lane_is_over(&lane));
+    sp_lane_leave(&lane, &seats[1]);
+    sp_lane_wait(&lane, &seats[0]);
+    CHECK(sp_lane_is_over(&lane));
+    end(seats);
+}
+
 /* ------------------------------------------------------------- in parallel */
 
 #define THREADS 4
 #define SUBMITTERS 3
 #define CALLS 20000
 
-static struct sp_call many[SUBMITTERS * CALLS];
-static _Atomic(uint32_t) taken[SUBMITTERS * CALLS];
+static struct sp_call many[2 * SUBMITTERS * CALLS];
+static _Atomic(uint32_t) taken[2 * SUBMITTERS * CALLS];
 static _Atomic(uint32_t) started;
+
+static struct sp__os_thread takers[THREADS];
+static void take_all(void *arg);
+
+static void submit(struct sp_call *call, uint32_t priority)
+{
+    if (sp_lane_put(&lane, call, priority) == SP_LANE_THREAD) {
+        uint32_t n = fetch_add_relaxed(&started, 1u);
+        CHECK(sp__os_thread_start(&takers[n], take_all, NULL, "taker"));
+    }
+}
+
+/* Callables from elsewhere submit one each, and every other one takes it back. */
+static void run_call(struct sp_call *call)
+{
+    struct sp_call *next = call + SUBMITTERS * CALLS;
+    fetch_add_relaxed(&taken[call - many], 1u);
+    if (call >= many + SUBMITTERS * CALLS)
+        return;
+    submit(next, NORMAL);
+    if ((call - many) % 2 && sp_lane_remove(&lane, next))
+        fetch_add_relaxed(&taken[next - many], 1u);
+}
 
 static void take_all(void *arg)
 {
     struct sp_seat seat = {0};
     (void)arg;
+    sp_lane_enter(&lane);
     sp_lane_sit(&lane, &seat);
     for (;;) {
         struct sp_call *call = sp_lane_take(&lane, &seat);
         if (call)
-            fetch_add_relaxed(&taken[call - many], 1u);
+            run_call(call);
         else if (sp_lane_is_over(&lane))
             break;
         else
@@ -255,16 +396,11 @@ static void take_all(void *arg)
     sp_lane_leave(&lane, &seat);
 }
 
-static struct sp__os_thread takers[THREADS];
-
 static void submit_all(void *arg)
 {
     struct sp_call *calls = arg;
     for (int i = 0; i < CALLS; i++) {
-        if (sp_lane_put(&lane, &calls[i], (uint32_t)i % 3) == SP_LANE_THREAD) {
-            uint32_t n = fetch_add_relaxed(&started, 1u);
-            CHECK(sp__os_thread_start(&takers[n], take_all, NULL, "taker"));
-        }
+        submit(&calls[i], (uint32_t)i % 3);
         if (i % 64 == 0)
             sp__os_yield(); /* let the queue run empty, so that threads sleep */
     }
@@ -287,9 +423,9 @@ static void each_call_is_taken_once(void)
         sp_lane_close(&lane);
         for (uint32_t i = 0; i < load_relaxed(&started); i++)
             sp__os_thread_join(&takers[i]);
-        for (int i = 0; i < SUBMITTERS * CALLS; i++)
+        for (int i = 0; i < 2 * SUBMITTERS * CALLS; i++)
             CHECK_EQ(load_relaxed(&taken[i]), 1, "call %d", i);
-        CHECK_EQ(lane.queued, 0);
+        CHECK_EQ(sp_lane_queued(&lane), 0);
         CHECK_EQ(lane.available, 0);
         CHECK_EQ(lane.called, 0);
     }
@@ -309,6 +445,12 @@ int main(void)
     RUN(who_takes_a_call_and_leaves_others_calls_the_next);
     RUN(each_call_calls_a_thread_while_they_come_late);
     RUN(a_closed_lane_is_over_when_it_is_empty);
+    RUN(without_a_gil_each_call_calls_a_thread);
+    RUN(a_call_behind_one_that_blocks_is_anybodys);
+    RUN(a_thread_that_ends_leaves_its_calls_to_others);
+    RUN(a_thread_that_is_called_and_ends_has_another_one_called);
+    RUN(who_submits_from_elsewhere_is_no_thread_of_the_lane);
+    RUN(who_ends_in_a_closed_lane_calls_the_next);
     RUN(each_call_is_taken_once);
     return 0;
 }

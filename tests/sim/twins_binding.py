@@ -178,9 +178,8 @@ TWINS = [
     (
         "who leaves calls nobody for what is left",
         "pyx/lane.c",
-        "    be_counted_out(lane, seat);\n"
-        "    if (lane->queued > 0 && lane->called == 0)",
-        "    be_counted_out(lane, seat);\n    if (false)",
+        "(lane->called == 0 && has_calls(lane)))",
+        "false)",
     ),
     (
         "a called thread stays counted",
@@ -193,6 +192,70 @@ TWINS = [
         "pyx/lane.c",
         "    store_release(&lane->lock, 0); /* (Q1) */",
         "    store_relaxed(&lane->lock, 0);",
+    ),
+    (
+        "who takes calls along looks for no idle thread",
+        "pyx/lane.c",
+        "    if (seat->taker.has_moved && load_seq_cst(&lane->reserve) > 0) {",
+        "    if (false) {",
+    ),
+    (
+        "a thread says that it is idle after it has looked",
+        "pyx/lane.c",
+        "        store_seq_cst(&lane->reserve, lane->idle_threads + lane->vacant + 1);",
+        "        (void)0;",
+    ),
+    (
+        "a lane is over while a call is between two queues",
+        "pyx/lane.c",
+        "lane->is_closed && count_calls(lane) == 0;",
+        "lane->is_closed && !has_calls(lane);",
+    ),
+    (
+        "who ends in a closed lane calls nobody",
+        "pyx/lane.c",
+        "    if (lane->is_closed || (lane->called",
+        "    if ((lane->called",
+    ),
+    (
+        "a call that is moved is not cancelled",
+        "pyx/lane.c",
+        "    while (!call && count_calls(lane) > 0);",
+        "    while (false);",
+    ),
+    # ------------------------------------------------------------------- queues
+    (
+        "a call is removed from where it was",
+        "pyx/queues.c",
+        "        is_here = load_relaxed(&call->place) == place;",
+        "        is_here = true;",
+    ),
+    (
+        "a call is in no queue while it is moved",
+        "pyx/calls.c",
+        "        sp_calls_append(to, serve(from, priority), priority);",
+        "    {\n"
+        "        struct sp_call *call = sp_calls_pop(from);\n"
+        "        sp_calls_append(to, call, priority);\n"
+        "    }",
+    ),
+    (
+        "calls are moved into a queue that somebody else has",
+        "pyx/queues.c",
+        "    if (n > 0 && sp_calls_try_lock(own)) {",
+        "    if (n > 0 && (sp_calls_try_lock(own) || true)) {",
+    ),
+    (
+        "the lock of a queue is given back relaxed",
+        "pyx/calls.c",
+        "    store_release(&calls->lock, 0);",
+        "    store_relaxed(&calls->lock, 0);",
+    ),
+    (
+        "a queue is not shown when it is not empty any more",
+        "pyx/calls.c",
+        "    if (has & ~shown)",
+        "    if (false)",
     ),
     # --------------------------------------------------------------------- bell
     (
