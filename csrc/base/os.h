@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/atomics.h"
+#include "base/compiler.h"
 
 /* ------------------------------------------------------ wait on an address */
 
@@ -52,6 +53,58 @@ static inline int64_t sp__os_deadline(int64_t timeout_ns)
         return SP__OS_NO_DEADLINE;
     int64_t now = sp__os_now_ns();
     return timeout_ns > INT64_MAX - 1 - now ? SP__OS_NO_DEADLINE : now + timeout_ns;
+}
+
+/*
+ * Laps: how long something takes that takes microseconds, in one thread. The processor's
+ * own counter says so for half of what the clock costs, and without waiting until all is
+ * done that was begun before: so a lap may end some ten nanoseconds early. Where there is
+ * no such counter, or nobody has asked yet how fast it runs, it is the clock.
+ */
+
+/* Nanoseconds a tick, times 2^32; 0: not known. */
+extern _Atomic(uint64_t) sp__os_lap_rate;
+
+/** Find out how fast the counter runs, once: that takes 20 microseconds. */
+void sp__os_lap_learn(void);
+
+/* Both clocks at one moment; the counter before and after the clock. */
+struct sp__os_moment {
+    uint64_t before, after;
+    int64_t ns;
+};
+
+/** The rate between two moments; 0 if they are unfit to say. */
+uint64_t sp__os_rate_of(const struct sp__os_moment *from,
+                        const struct sp__os_moment *to);
+
+static inline uint64_t sp__os_ticks(void)
+{
+#ifdef __x86_64__
+    return __builtin_ia32_rdtsc();
+#else
+    return 0;
+#endif
+}
+
+/** What a thread asks for once for all the laps that it compares. */
+static inline uint64_t sp__os_lap_clock(void)
+{
+#ifdef SP_SIM
+    return 0;
+#else
+    return load_relaxed(&sp__os_lap_rate);
+#endif
+}
+
+/** Nanoseconds since some time, by sp__os_lap_clock()'s `clock`. */
+static inline int64_t sp__os_lap_ns(uint64_t clock)
+{
+    if (sp_unlikely(clock == 0))
+        return sp__os_now_ns();
+    /* ticks * clock / 2^32, without the bits that do not fit: laps are differences. */
+    uint64_t ticks = sp__os_ticks();
+    return (int64_t)((ticks >> 32) * clock + ((ticks & UINT32_MAX) * clock >> 32));
 }
 
 /** Tell the processor that this is a spin loop. */

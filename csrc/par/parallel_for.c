@@ -41,16 +41,14 @@
 #define SHORTEST_PIECE_NS 400
 #define PIECES_PER_THREAD 8
 
-/* Of less than this, only a thread's first piece is timed: on virtual machines the clock
- * takes some 40 nanoseconds, a tenth of such a piece. The others are, too, if the first
- * one took so many times what was expected. */
-#define WORTH_TIMING_NS 8000
+/* Of less than this, only a thread's first piece is timed. The others are, too, if the
+ * first one took so many times what was expected. */
+#define WORTH_TIMING_NS 32000
 #define FAR_OFF 8
 
-/* First pieces grow until they took this long, so that the clock's own cost
- * and resolution do not matter; as long as they take next to nothing, faster. */
-#define MEASURABLE_NS 400
-#define NEXT_TO_NOTHING_NS 250
+/* First pieces grow until they took this long together, so that the clock's own cost
+ * and resolution do not matter; and faster until then. */
+#define MEASURABLE_NS 100
 
 /* Threads in one loop. */
 #define MAX_SEATS 64
@@ -81,6 +79,7 @@ struct loop {
     intptr_t unit;  /* indices of a unit, but for the last */
     uint32_t piece; /* units of a thread's first piece */
     uint32_t seats;
+    uint64_t clock;   /* of sp__os_lap_ns() */
     int64_t piece_ns; /* what a piece should take; 0 = as long as the first */
     bool is_short;    /* not worth timing each piece */
     sp_range_fn body;
@@ -216,7 +215,7 @@ static void run_pieces(struct loop *loop, uint32_t seat)
     struct range *own = &loop->ranges[seat];
     uint32_t piece = loop->piece;
     bool is_timed = loop->piece_ns > 0;
-    int64_t began = is_timed ? sp__os_now_ns() : 0;
+    int64_t began = is_timed ? sp__os_lap_ns(loop->clock) : 0;
     uint32_t first;
     do {
         uint32_t n;
@@ -226,7 +225,7 @@ static void run_pieces(struct loop *loop, uint32_t seat)
                 sp__task_look();
             if (!is_timed)
                 continue;
-            int64_t now = sp__os_now_ns();
+            int64_t now = sp__os_lap_ns(loop->clock);
             piece = adapt(piece, n, now - began, loop->piece_ns);
             is_timed = !loop->is_short || now - began > FAR_OFF * loop->piece_ns;
             began = now;
@@ -262,7 +261,7 @@ static double run_first(struct loop *loop, intptr_t grain)
     intptr_t piece = grain ? grain : 1;
     int64_t spent = 0;
     double index_ns = 0;
-    int64_t start = sp__os_now_ns();
+    int64_t start = sp__os_lap_ns(loop->clock);
     do {
         if (piece > loop->n - done)
             piece = loop->n - done;
@@ -270,11 +269,11 @@ static double run_first(struct loop *loop, intptr_t grain)
         done += piece;
         if (done == loop->n)
             break; /* how long that took matters no more */
-        spent = sp__os_now_ns() - start;
+        spent = sp__os_lap_ns(loop->clock) - start;
         index_ns = (double)spent / (double)done;
         piece = done;
         /* Few indices are often long ones. */
-        if (spent < NEXT_TO_NOTHING_NS && loop->n >= 32 && done < loop->n / 4)
+        if (spent < MEASURABLE_NS && loop->n >= 32 && done < loop->n / 4)
             piece = 4 * done;
     } while (!grain && !loop->error && !is_stopped(loop) &&
              (spent < MEASURABLE_NS ||
@@ -405,6 +404,7 @@ int sp_parallel_for_with(sp_pool *pool, intptr_t begin, intptr_t end,
     loop.n = end - begin;
     store_relaxed(&loop.end, loop.n);
     loop.done = 0;
+    loop.clock = sp__os_lap_clock();
     loop.piece_ns = 0;
     loop.is_short = false;
     loop.body = body;

@@ -61,6 +61,7 @@ sp_status sp_pool_create(sp_pool **ret_pool, const sp_pool_options *options)
     store_relaxed(&pool->fork_count, sp__fork_count);
     store_relaxed(&pool->awake, SP__NOBODY_AWAKE);
     sp__fork_register();
+    sp__os_lap_learn();
     sp_status status = SP_ENOMEM;
     pool->workers = sp__alloc_sparse(pool->staff.capacity * sizeof *pool->workers);
     if (!pool->workers)

@@ -207,6 +207,49 @@ static void time_does_not_go_back(void)
     }
 }
 
+/* Lap within clock, and clock within lap: whoever is interrupted in between. */
+static void a_lap_is_as_long_as_the_clock_says(void)
+{
+    sp__os_lap_learn();
+    uint64_t clock = sp__os_lap_clock();
+    int64_t outer = sp__os_now_ns(), lap = sp__os_lap_ns(clock);
+    int64_t inner = sp__os_now_ns(), inner_ns, lap_ns;
+    do {
+        inner_ns = sp__os_now_ns() - inner;
+        lap_ns = sp__os_lap_ns(clock) - lap;
+    } while (inner_ns < 1000000);
+    int64_t outer_ns = sp__os_now_ns() - outer;
+    CHECK(lap_ns > inner_ns - inner_ns / 16, "%lld of %lld", (long long)lap_ns,
+          (long long)inner_ns);
+    CHECK(lap_ns < outer_ns + outer_ns / 16, "%lld of %lld", (long long)lap_ns,
+          (long long)outer_ns);
+    sp__os_lap_learn();
+    CHECK(clock == 0 || sp__os_lap_clock() == clock); /* known is known */
+}
+
+static void without_a_counter_laps_are_the_clocks(void)
+{
+    int64_t before = sp__os_now_ns(), lap = sp__os_lap_ns(0);
+    CHECK(before <= lap && lap <= sp__os_now_ns());
+}
+
+static void a_rate_comes_from_moments_that_are_exact(void)
+{
+    struct sp__os_moment from = {1000, 1010, 500};
+    struct sp__os_moment to = {51000, 51010, 20500}; /* 2.5 GHz */
+    CHECK_EQ(sp__os_rate_of(&from, &to), ((uint64_t)20000 << 32) / 50000);
+    to.after = to.before + 1600; /* interrupted */
+    CHECK_EQ(sp__os_rate_of(&from, &to), 0);
+    to.after = to.before;
+    to.ns = from.ns + 19999; /* too near, */
+    CHECK_EQ(sp__os_rate_of(&from, &to), 0);
+    to.ns = from.ns + 200001; /* or too far */
+    CHECK_EQ(sp__os_rate_of(&from, &to), 0);
+    from.after = from.before;
+    to = (struct sp__os_moment){from.before, from.before, 20500}; /* it stands */
+    CHECK_EQ(sp__os_rate_of(&from, &to), 0);
+}
+
 static void long_timeouts_mean_for_ever(void)
 {
     CHECK_EQ(sp__os_deadline(-1), SP__OS_NO_DEADLINE);
@@ -450,6 +493,9 @@ int main(void)
     RUN(waking_freed_memory_is_allowed);
     RUN(a_signal_interrupts_a_wait);
     RUN(time_does_not_go_back);
+    RUN(a_lap_is_as_long_as_the_clock_says);
+    RUN(without_a_counter_laps_are_the_clocks);
+    RUN(a_rate_comes_from_moments_that_are_exact);
     RUN(long_timeouts_mean_for_ever);
     RUN(a_thread_has_its_name_and_blocks_signals);
     RUN(a_thread_without_memory_is_refused);

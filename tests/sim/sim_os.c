@@ -66,6 +66,10 @@ int64_t sp__os_now_ns(void)
     return sim->now_ns;
 }
 
+void sp__os_lap_learn(void)
+{
+}
+
 void sp__os_yield(void)
 {
     sim_yield();
