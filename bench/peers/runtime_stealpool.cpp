@@ -8,11 +8,13 @@
 namespace {
 
 template <class F> struct forked : sp_frame {
-    F *f;
+    F f;
+
+    explicit forked(F f) : f(std::move(f)) {}
 
     static int call(sp_worker *worker, sp_frame *frame)
     {
-        (*static_cast<forked *>(frame)->f)(worker);
+        static_cast<forked *>(frame)->f(worker);
         return 0;
     }
 };
@@ -56,15 +58,13 @@ class stealpool_runtime {
 
     template <class F> void run(F f)
     {
-        forked<F> root;
-        root.f = &f;
+        forked<F> root(std::move(f));
         sp_run(pool, &root, forked<F>::call);
     }
 
     template <class F, class G> static void fork2(context worker, F f, G g)
     {
-        forked<F> frame;
-        frame.f = &f;
+        forked<F> frame(std::move(f));
         sp_fork(worker, &frame, forked<F>::call);
         g(worker);
         sp_join(worker, &frame);
