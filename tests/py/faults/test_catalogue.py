@@ -2,6 +2,7 @@
 them: see docs/scoreboard.md, which scoreboard.py makes of the same programs."""
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -40,6 +41,18 @@ def test_a_scenario_that_does_not_hold_is_noticed():
     assert chosen["a_nested_wait_with_one_worker"].run(library, timeout=2) == "hangs"
     unheard = catalogue.Scenario("ends", "exit_with_queued_calls", "", prints="never")
     assert "instead of 'never'" in unheard.run(library)
+
+
+def test_a_scenario_that_is_not_possible_here_says_why(tmp_path, monkeypatch):
+    (tmp_path / "impossible.py").write_text(
+        "from program import NotPermittedError\n"
+        "def no_luck(lib):\n"
+        "    raise NotPermittedError('it is forbidden')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    impossible = catalogue.Scenario("impossible", "no_luck", "")
+    with pytest.raises(catalogue.NotPermittedError, match="^it is forbidden$"):
+        impossible.run("concurrent.futures")
 
 
 def test_scenarios_have_names_and_claims_of_their_own():

@@ -105,7 +105,8 @@ def main():
     try:
         run(lib)
     except NotPermittedError as error:
-        sys.exit(NOT_PERMITTED, print(error))
+        print(error)
+        sys.exit(NOT_PERMITTED)
 
 
 if __name__ == "__main__":
