@@ -297,7 +297,8 @@ def test_loops_in_many_threads_have_inboxes_of_their_own(make_executor, cos, new
 
     async def main(x):
         loop = asyncio.get_running_loop()
-        for _ in range(20):
+        # asyncio's debug mode takes a stack for each call: 20 times as long.
+        for _ in range(2 if loop.get_debug() else 20):
             results = await asyncio.gather(
                 *(executor.asubmit(cos, x) for _ in range(50)),
                 *(loop.run_in_executor(executor, cos, x) for _ in range(50)),
