@@ -80,7 +80,9 @@ def figure(name):
         return compare()
     if name == "machine":
         return f"```text\n{printed('-m', 'stealpool', 'info')}```\n"
-    return printed("bench/peers/run.py" if name == "peers" else f"bench/py/{name}.py")
+    if name == "peers":
+        return printed("bench/peers/run.py", "--ahead")
+    return printed(f"bench/py/{name}.py")
 
 
 def main(names):

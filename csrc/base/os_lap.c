@@ -3,15 +3,17 @@
 
 _Atomic(uint64_t) sp__os_lap_rate;
 
-/* What lies between two moments: long enough for a small error, too short to be missed. */
+/* What lies between two moments: long enough for a small error, too short to matter. */
 #define APART_NS 20000
 #define FAR_APART_NS 200000
 
-/* The clock's look must be this much shorter, or it says too little about the counter: the
- * thread was interrupted, or reading the counter is dear, as in some virtual machines. */
+/* The clock's look must be this much shorter, or it says too little about the counter:
+ * the thread was interrupted, or reading the counter is dear, as in some virtual
+ * machines. */
 #define EXACT 32
 
-uint64_t sp__os_rate_of(const struct sp__os_moment *from, const struct sp__os_moment *to)
+uint64_t sp__os_rate_of(const struct sp__os_moment *from,
+                        const struct sp__os_moment *to)
 {
     int64_t ns = to->ns - from->ns;
     uint64_t ticks = to->before - from->before;

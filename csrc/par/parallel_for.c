@@ -48,7 +48,7 @@
 
 /* First pieces grow until they took this long together, so that the clock's own cost
  * and resolution do not matter; and faster until then. */
-#define MEASURABLE_NS 100
+#define MEASURABLE_NS 80
 
 /* Threads in one loop. */
 #define MAX_SEATS 64
@@ -204,7 +204,8 @@ static uint32_t adapt(uint32_t piece, uint32_t n, int64_t spent, int64_t wanted)
 {
     if (spent > 2 * wanted)
         return n > 1 ? n / 2 : 1;
-    if (spent < wanted / 2 && n == piece) /* a quarter of a range at most, or one unit */
+    /* It is a quarter of a range at most, or one unit. */
+    if (spent < wanted / 2 && n == piece)
         return 2 * piece;
     return piece;
 }
