@@ -83,7 +83,8 @@ static void ring(struct sp_seat *seat)
     if (!seat)
         return;
     /* acq_rel (Q2): whoever called has queued something. The thread may be gone right
-     * after, see sp_lane_leave(); a sleeper is woken by address alone. */
+     * after, see sp_lane_leave(); a sleeper is woken by address alone. Kept acq_rel: the
+     * other side changes the same word, and reads the newest. */
     if (exchange_acq_rel(&seat->word, CALLED) == SLEEPS)
         sp__os_wake_all(&seat->word);
 }
@@ -379,9 +380,11 @@ void sp_lane_wait(struct sp_lane *lane, struct sp_seat *seat)
 {
     uint32_t cpu = sp__os_current_cpu();
     store_relaxed(&lane->thread_cpu, cpu);
+    /* Kept: one spins at a time; what it shares is atomic. */
     if (load_relaxed(&lane->caller_cpu) != cpu &&
         !exchange_acq_rel(&lane->has_spinner, 1)) {
         bool was_called = spin_idle(lane, seat);
+        /* Kept: as above; one spins at a time. */
         store_release(&lane->has_spinner, 0);
         if (was_called) {
             if (!lane->is_parallel)
@@ -390,6 +393,7 @@ void sp_lane_wait(struct sp_lane *lane, struct sp_seat *seat)
         }
     }
     uint32_t word = SPINS;
+    /* Kept: the other side changes the same word, and reads the newest. */
     cas_seq_cst(&seat->word, &word, SLEEPS);
     while (!is_called(seat)) /* also when he was called before he slept (Q2) */
         sp__os_wait(&seat->word, SLEEPS, SP__OS_NO_DEADLINE);
