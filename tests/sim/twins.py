@@ -212,8 +212,8 @@ TWINS = [
         "a waiter asks a task that has ended",
         "sched/task.c",
         "        if (has_ended(state))\n            return false;\n"
-        "        /* release (T3)",
-        "        /* release (T3)",
+        "        uint32_t next = (state | flag) + refs",
+        "        uint32_t next = (state | flag) + refs",
     ),
     Twin(
         "the end's results are not published",
