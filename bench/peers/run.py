@@ -52,7 +52,7 @@ PROGRAMS = {
 }
 # These sleep, and are woken among other programs.
 NEVER_AHEAD = {"ping-hot", "ping-parked", "burst", "idle"}
-LIBRARIES = ("stealpool", "tbb", "openmp", "libomp", "serial")
+LIBRARIES = ("stealpool", "tbb", "openmp", "libomp", "stealpool_clang", "serial")
 UNSUPPORTED = 77
 OURS = "stealpool"
 

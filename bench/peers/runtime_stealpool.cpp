@@ -44,7 +44,11 @@ template <class F> struct call_index {
 
 class stealpool_runtime {
   public:
+#ifdef __clang__
+    static constexpr const char *name = "stealpool, clang";
+#else
     static constexpr const char *name = "stealpool";
+#endif
     using context = sp_worker *;
 
     explicit stealpool_runtime(unsigned threads)
