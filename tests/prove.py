@@ -154,7 +154,8 @@ def details(name, text):
         left = text.partition("Not shown to matter:\n")[2]
         pairs = re.findall(r"^  (\S+): (condition.*?): (.*)\n +(.*)$", left, re.M)
         yield "\n".join(
-            f"- `{where}` ({which}) `{code}`: {why}" for where, which, code, why in pairs
+            f"- `{where}` ({which}) `{code}`: {why}"
+            for where, which, code, why in pairs
         )
 
 
