@@ -594,6 +594,32 @@ def test_shutdown_in_a_signal_handler_during_submits_does_not_hang(one, cos):
         signal.signal(signal.SIGALRM, old)
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_shutdown_in_a_signal_handler_during_the_start_of_a_thread(
+    one, monkeypatch, when
+):
+    ran, start = [], threading.Thread.start
+
+    def interrupted(thread):
+        monkeypatch.undo()
+        if when == "after":
+            start(thread)
+        signal.raise_signal(signal.SIGALRM)  # whose handler waits for the callable
+        if when == "before":
+            start(thread)
+
+    old = signal.signal(signal.SIGALRM, lambda *_: one.shutdown(timeout=60))
+    try:
+        monkeypatch.setattr(threading.Thread, "start", interrupted)
+        one.submit(ran.append, 1).result(60)
+    finally:
+        signal.signal(signal.SIGALRM, old)
+    assert ran == [1]
+    for thread in one._threads:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
 def test_submit_in_a_signal_handler_during_submits_does_not_hang(one):
     results = []
     old = signal.signal(signal.SIGALRM, lambda *_: results.append(one.submit(abs, -1)))
