@@ -741,11 +741,8 @@ int sp_parallel_for(sp_pool *pool, intptr_t begin, intptr_t end, intptr_t grain,
 /** How a loop is cut into pieces. */
 typedef enum sp_schedule {
     SP_AUTO = 0, /* by time, as described above */
-    SP_STATIC,   /* equal parts, one for each thread that may take part, cut at the
-                    same places each time; `grain` does not count. For loops of some
-                    microseconds over the same arrays, time and again. Longer ones end
-                    sooner with SP_AUTO where CPUs are not equally fast, as on most
-                    virtual machines: nobody helps with a part that has begun */
+    SP_STATIC,   /* equal parts for all threads, cut at the same places each time, not
+                    by `grain`. For short loops: nobody helps where a CPU is slower */
     SP_DYNAMIC   /* pieces of exactly `grain` indices, 0 = 1, but for the last */
 } sp_schedule;
 
