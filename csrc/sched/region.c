@@ -48,6 +48,7 @@ static void wait_until_empty(_Atomic(uint32_t) *inside)
     if (load_seq_cst(inside) == 0)
         return;
     for (int64_t until = sp__os_now_ns() + SPIN_NS; sp__os_now_ns() < until;) {
+        /* Kept: see above. */
         if (load_seq_cst(inside) == 0)
             return;
         sp__os_pause();
