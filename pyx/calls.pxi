@@ -13,10 +13,32 @@ cdef extern from *:
 
 @cython.final
 @cython.no_gc
+cdef class Start:
+    """A thread that a queue has asked for, while somebody is about to start it.
+
+    A signal handler that waits on top of him starts one in his place. Whichever of the
+    two has the claim goes on, and the other one ends at once.
+    """
+
+    cdef unsigned long by  # the thread that starts it
+    cdef readonly bint is_claimed
+
+    def claim(self):
+        """True for who comes first."""
+        cdef bint was_claimed
+        with cython.critical_section(self):
+            was_claimed = self.is_claimed
+            self.is_claimed = True
+        return not was_claimed
+
+
+@cython.final
+@cython.no_gc
 cdef class CallQueue:
     """A struct sp_lane. It owns the futures of the calls in it."""
 
     cdef sp_lane lane
+    cdef list starts          # under way
     cdef uint64_t born
     cdef str reason           # once it has failed: what submit() raises
     cdef sp_latch has_failed  # reason is there
@@ -25,6 +47,7 @@ cdef class CallQueue:
     def __cinit__(self, uint32_t max_threads):
         memset(&self.lane, 0, sizeof(sp_lane))
         sp_lane_init(&self.lane, max_threads, SP_IS_PARALLEL)
+        self.starts = []
         self.born = epoch
 
     cdef bint put(self, object future, sp_cell *cell, int priority):
@@ -37,6 +60,20 @@ cdef class CallQueue:
         Py_INCREF(future)
         sp_task_ref(&cell.task)
         return sp_lane_put(&self.lane, sp_cell_call(cell), <uint32_t>(1 - priority))
+
+    cdef Start begin_start(self):
+        """After put() has asked for a thread. No signal handler comes in between, as
+        neither this nor put() runs Python code or the collector."""
+        cdef Start start = Start.__new__(Start)
+        start.by = PyThread_get_thread_ident()
+        self.starts.append(start)
+        return start
+
+    def starts_below(self):
+        """What the calling thread was about to start when it was interrupted."""
+        cdef unsigned long here = PyThread_get_thread_ident()
+        cdef Start start
+        return [start for start in self.starts[:] if start.by == here]
 
     def take_any(self):
         """The next future, which becomes the caller's; None if there is none."""

@@ -261,11 +261,19 @@ cdef class ExecutorBase:
 
     cdef int start_thread(self, FutureBase future) except -1:
         """One more thread for the lane; if there is none at all, nothing is queued."""
+        cdef CallQueue queue = self.home.lane
+        cdef Start start = None
         try:
-            self._lane.start_thread()
+            start = queue.begin_start()
+            self._lane.start(start)
         except BaseException:
+            if start is None or start.claim():
+                queue.thread_failed()
             future.cancel()
             raise
+        finally:
+            if start is not None:
+                queue.starts.remove(start)
         return 0
 
     cdef FutureBase submit_cell(self, sp_cell *cell, Job job):

@@ -21,7 +21,7 @@ from itertools import count
 from typing import Any
 
 from . import _core
-from ._core import CallQueue
+from ._core import CallQueue, Start
 
 __all__ = ["Lane"]
 
@@ -67,48 +67,34 @@ class Lane:
         # Indices of threads not yet started; there may be a million.
         self._vacant = deque(range(min(max_workers, _FIRST)))
         self._more = count(_FIRST).__next__
-        # The starts under way: by which thread, the index of the new one, and a claim
-        # to it that is empty once it has begun.
-        self._starts: list[tuple[int, int, list[int]]] = []
 
     @property
     def broken(self) -> str | None:
         """Why submits are refused, or None."""
         return self.queue.broken
 
-    def start_thread(self) -> None:
+    def start(self, start: Start) -> None:
         """Start the thread that the queue has asked for.
 
         No locks: signal handlers, finalizers and callbacks submit, too.
         """
+        if start.is_claimed:
+            return  # by finish_starts()
         try:
             index = self._vacant.popleft()
         except IndexError:
             index = self._more()
-        try:
-            start = threading.get_ident(), index, [index]
-            self._starts.append(start)
-        except BaseException:
-            self._give_up(index)
-            raise
-        try:
-            self._start(index, start[2])
-        finally:
-            self._starts.remove(start)
-
-    def _start(self, index: int, claim: list[int]) -> None:
         # The thread refers to the lane, never to the executor, which can so be
         # collected; its collection closes the lane.
         # A daemon to the interpreter's exit, which join_all() is a part of and can end
         # without it. Not to the callables: _run() takes that back.
         try:
             name = f"{self._thread_name_prefix}_{index}"
-            arguments = self, claim
             thread = threading.Thread(
-                name=name, target=_run, args=arguments, daemon=True
+                name=name, target=_run, args=(self, start), daemon=True
             )
         except BaseException:
-            self._give_up(index, claim)
+            self._vacant.appendleft(index)
             raise
         self.threads.add(thread)
         _all_threads[thread] = self.queue
@@ -118,29 +104,21 @@ class Lane:
             if thread.ident is None:
                 self.threads.discard(thread)
                 _all_threads.pop(thread, None)
-                self._give_up(index, claim)
+                self._vacant.appendleft(index)
+                if start.claim():
+                    self.queue.thread_failed()
             if not self.threads or not isinstance(error, RuntimeError):
                 raise
             # Fewer threads than allowed, but the callable will run.
 
-    def _give_up(self, index: int, claim: list[int] | None = None) -> None:
-        if claim is not None:
-            try:
-                claim.pop()
-            except IndexError:
-                return  # it has begun elsewhere: see finish_starts()
-        self._vacant.appendleft(index)
-        self.queue.thread_failed()
-
     def finish_starts(self) -> None:
-        """Before a wait for what is queued: start the threads that we are starting.
+        """Before a wait for what is queued: start what this thread is about to start.
 
-        A signal handler may wait on top of a start, below it on the stack. Which of
-        both threads begins first has the claim, and the other one ends at once.
+        A signal handler may wait on top of a submit(), for a callable that only the
+        thread below it on the stack could have had run.
         """
-        for who, index, claim in tuple(self._starts):
-            if who == threading.get_ident() and claim:
-                self._start(index, claim)
+        for start in self.queue.starts_below():
+            self.start(start)
 
     def close(self) -> None:
         """Let the threads end once the queue is empty. Idempotent."""
@@ -189,10 +167,8 @@ class Lane:
         _core.run_callables(self.queue)
 
 
-def _run(lane: Lane, claim: list[int]) -> None:
-    try:
-        claim.pop()
-    except IndexError:
+def _run(lane: Lane, start: Start) -> None:
+    if not start.claim():
         return
     # Threads that a callable starts are daemons if their parent is one.
     threading.current_thread()._daemonic = False  # type: ignore[attr-defined]
