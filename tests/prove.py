@@ -179,7 +179,7 @@ def more(minutes, commit):
             line = [today(), commit, kind, seed, count, also, round(seconds)]
             with RUNS.open("a") as file:
                 csv.writer(file, lineterminator="\n").writerow(line)
-        first += 1000000
+        first += int(runs("sim")[-1]["count"])  # a few more than asked for
     return True
 
 
