@@ -7,8 +7,8 @@ Run it on a machine that does nothing else, with the package and its `compare` e
 installed. What stands between `<!-- NAME:begin -->` and `<!-- NAME:end -->` in a page
 is replaced by what bench/py/NAME.py prints. `compare` is `python -m stealpool compare`:
 a summary in README.md, a picture, and all of it in docs/benchmarks.md; `machine` is
-`python -m stealpool info`; `peers` is what bench/peers/run.py prints, of the programs
-that `spin peers` has built.
+`python -m stealpool info`; `peers` and `alone` are what bench/peers/run.py prints of
+the programs that `spin peers` has built.
 """
 
 import json
@@ -20,6 +20,8 @@ from itertools import groupby
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# Loops are not among them: who calls one takes part, beside the one worker.
+SPAWNING = ("fib", "skynet", "nqueens", "quadrature", "flat", "external-1")
 README, BENCHMARKS = ROOT / "README.md", ROOT / "docs/benchmarks.md"
 PICTURE = ROOT / "docs/img/compare.png"
 MARKED = re.compile(r"(<!-- (\w+):begin -->\n).*?(<!-- \2:end -->\n)", re.S)
@@ -82,6 +84,8 @@ def figure(name):
         return f"```text\n{printed('-m', 'stealpool', 'info')}```\n"
     if name == "peers":
         return printed("bench/peers/run.py", "--ahead")
+    if name == "alone":
+        return printed("bench/peers/run.py", "--ahead", "--threads", 1, *SPAWNING)
     return printed(f"bench/py/{name}.py")
 
 

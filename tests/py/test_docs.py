@@ -199,6 +199,6 @@ def test_benchmarks_page_has_every_script():
     scripts = {path.stem for path in ROOT.glob("bench/py/*.py")}
     figures = set(re.findall(r"<!-- (\w+):begin -->", page))
     assert scripts - figures == {"measure", "update_docs"}
-    assert figures - scripts == {"compare", "machine", "peers"}
+    assert figures - scripts == {"alone", "compare", "machine", "peers"}
     for name in figures:
         assert page.count(f"<!-- {name}:end -->") == 1
