@@ -149,7 +149,9 @@ def is_of_a_test(finalizer):
 
 
 def forget_what_pytest_keeps(item):
-    """Fixtures that outlive a test keep the finalizers of those that have used them."""
+    """What was printed and logged; and fixtures that outlive a test keep the finalizers
+    of those that have used them."""
+    item._report_sections.clear()
     for fixtures in item._fixtureinfo.name2fixturedefs.values():
         for fixture in fixtures:
             left = [each for each in fixture._finalizers if not is_of_a_test(each)]
