@@ -49,6 +49,7 @@ cdef uint32_t await_room(Home home, sp_gate *gate, uint32_t most) except 0:
             raise_closed(home.shutdown_reason)
         if sp_canceller_is_cancelled(home.home.canceller):
             raise _CancelledError("cancelled while it waited for room in the queue")
+        finish_starts()
         with nogil:
             status = sp_gate_wait(gate, turn, left_ns)
         sp_home_count_attach(home.home)

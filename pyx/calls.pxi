@@ -16,11 +16,13 @@ cdef extern from *:
 cdef class Start:
     """A thread that a queue has asked for, while somebody is about to start it.
 
-    A signal handler that waits on top of him starts one in his place. Whichever of the
-    two has the claim goes on, and the other one ends at once.
+    A signal handler that submits or waits on top of him starts one in his place.
+    Whichever of the two has the claim goes on, and the other one ends at once.
     """
 
+    cdef object lane       # the queue's
     cdef unsigned long by  # the thread that starts it
+    cdef uint64_t born
     cdef readonly bint is_claimed
 
     def claim(self):
@@ -31,6 +33,45 @@ cdef class Start:
             self.is_claimed = True
         return not was_claimed
 
+    @property
+    def is_stale(self):
+        """It was asked for before this process was forked."""
+        return self.born != epoch
+
+
+cdef list starts = []  # under way
+
+
+cdef Start begin_start(object lane):
+    """After CallQueue.put() has asked for a thread. No signal handler comes in between,
+    as neither runs Python code or the collector."""
+    cdef Start start = Start.__new__(Start)
+    start.lane = lane
+    start.by = PyThread_get_thread_ident()
+    start.born = epoch
+    starts.append(start)
+    return start
+
+
+cdef int end_start(Start start) except -1:
+    if start in starts:  # it is not in the child of a fork
+        starts.remove(start)
+    return 0
+
+
+cdef int finish_starts() except -1:
+    """Before a wait, and after a submit that asked for no thread: start what the
+    calling thread was about to start when a signal handler interrupted it. What the
+    handler waits for may need that thread."""
+    cdef unsigned long here
+    if not starts:
+        return 0
+    here = PyThread_get_thread_ident()
+    for start in starts[:]:
+        if (<Start>start).by == here:
+            (<Start>start).lane.start(start)
+    return 0
+
 
 @cython.final
 @cython.no_gc
@@ -38,7 +79,6 @@ cdef class CallQueue:
     """A struct sp_lane. It owns the futures of the calls in it."""
 
     cdef sp_lane lane
-    cdef list starts          # under way
     cdef uint64_t born
     cdef str reason           # once it has failed: what submit() raises
     cdef sp_latch has_failed  # reason is there
@@ -47,7 +87,6 @@ cdef class CallQueue:
     def __cinit__(self, uint32_t max_threads):
         memset(&self.lane, 0, sizeof(sp_lane))
         sp_lane_init(&self.lane, max_threads, SP_IS_PARALLEL)
-        self.starts = []
         self.born = epoch
 
     cdef bint put(self, object future, sp_cell *cell, int priority):
@@ -60,20 +99,6 @@ cdef class CallQueue:
         Py_INCREF(future)
         sp_task_ref(&cell.task)
         return sp_lane_put(&self.lane, sp_cell_call(cell), <uint32_t>(1 - priority))
-
-    cdef Start begin_start(self):
-        """After put() has asked for a thread. No signal handler comes in between, as
-        neither this nor put() runs Python code or the collector."""
-        cdef Start start = Start.__new__(Start)
-        start.by = PyThread_get_thread_ident()
-        self.starts.append(start)
-        return start
-
-    def starts_below(self):
-        """What the calling thread was about to start when it was interrupted."""
-        cdef unsigned long here = PyThread_get_thread_ident()
-        cdef Start start
-        return [start for start in self.starts[:] if start.by == here]
 
     def take_any(self):
         """The next future, which becomes the caller's; None if there is none."""
@@ -100,7 +125,8 @@ cdef class CallQueue:
 
     def thread_failed(self):
         """The thread that put() asked for could not be started."""
-        sp_lane_thread_failed(&self.lane)
+        if self.born == epoch:
+            sp_lane_thread_failed(&self.lane)
 
     def fail(self, str message not None):
         """Refuse all calls from now on, with this message, if it is the first."""

@@ -253,6 +253,8 @@ cdef class ExecutorBase:
             raise
         if needs_thread:
             self.start_thread(future)
+        elif starts:
+            self.finish_starts(future)
         if not plain:
             see_future_to_end(home, future)
             if admission == RUN_HERE:
@@ -261,11 +263,12 @@ cdef class ExecutorBase:
 
     cdef int start_thread(self, FutureBase future) except -1:
         """One more thread for the lane; if there is none at all, nothing is queued."""
-        cdef CallQueue queue = self.home.lane
+        cdef CallQueue queue = self.home.lane  # another one in the child of a fork
         cdef Start start = None
         try:
-            start = queue.begin_start()
-            self._lane.start(start)
+            start = begin_start(self._lane)
+            if not self._lane.start(start) and start.claim():
+                queue.thread_failed()
         except BaseException:
             if start is None or start.claim():
                 queue.thread_failed()
@@ -273,7 +276,17 @@ cdef class ExecutorBase:
             raise
         finally:
             if start is not None:
-                queue.starts.remove(start)
+                end_start(start)
+        return 0
+
+    cdef int finish_starts(self, FutureBase future) except -1:
+        """Its thread may be one that the caller, a signal handler, has kept from its
+        start: whatever he waits with, it is to run."""
+        try:
+            finish_starts()
+        except BaseException:
+            future.cancel()
+            raise
         return 0
 
     cdef FutureBase submit_cell(self, sp_cell *cell, Job job):
@@ -444,6 +457,7 @@ cdef bint await_group(sp_home *home, int64_t left_ns) except -1:
     cdef sp_status status
     if home.is_stale or sp_group_unfinished(&home.group) == 0:
         return True
+    finish_starts()
     while left_ns != 0:
         PyErr_CheckSignals()  # those that came while we waited for the GIL
         with nogil:

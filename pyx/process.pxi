@@ -55,6 +55,7 @@ def mark_stale():
     timed_lock = object()  # or be in its critical section
     sp_gauge_set(&alarm_ns, SP_BELL_NO_ALARM)
     timed.clear()
+    starts.clear()
     handed_over.clear()
     # What they hold is the parent's to announce; and they, and the bell, may look as if
     # somebody had been told of it already.

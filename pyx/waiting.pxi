@@ -97,6 +97,7 @@ cdef sp_status wait_cells(
         return SP_OK
     if left_ns == 0:
         return SP_ETIMEDOUT
+    finish_starts()
     if not is_native(cells[i - 1]):  # the caller has the futures
         lane = (<FutureBase>cells[i - 1].future).home.lane
     elif sp_latch_is_set(&home.pool.is_made):  # else it waits in line
@@ -319,6 +320,7 @@ cdef class Completions:
                         sp_task_unref(&cell.task)
             if not self.run_one_on_lane():
                 is_noted = False
+                finish_starts()
                 PyErr_CheckSignals()
                 if sp_gauge_read(&is_debugging) and left_ns < 0:
                     is_noted = note_wait(self.armed, False)

@@ -315,7 +315,6 @@ class Executor(ExecutorBase, AsyncSubmits, cf.Executor):
             return
         if wait:
             due = math.inf if timeout is None else time.monotonic() + timeout
-            self._lane.finish_starts()
             self._await_or_raise(timeout)
             if left := self._lane.join(due):
                 raise TimeoutError(

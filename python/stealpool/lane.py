@@ -73,13 +73,18 @@ class Lane:
         """Why submits are refused, or None."""
         return self.queue.broken
 
-    def start(self, start: Start) -> None:
-        """Start the thread that the queue has asked for.
+    def start(self, start: Start) -> bool:
+        """Start the thread that the queue has asked for; False if it cannot be had.
 
         No locks: signal handlers, finalizers and callbacks submit, too.
+
+        Raises
+        ------
+        RuntimeError
+            If it cannot be had, and the lane has no other.
         """
-        if start.is_claimed:
-            return  # by finish_starts()
+        if start.is_stale or start.is_claimed:
+            return True  # a signal handler has forked, and this is the child; or waited
         try:
             index = self._vacant.popleft()
         except IndexError:
@@ -101,24 +106,22 @@ class Lane:
         try:
             thread.start()
         except BaseException as error:
-            if thread.ident is None:
-                self.threads.discard(thread)
-                _all_threads.pop(thread, None)
-                self._vacant.appendleft(index)
-                if start.claim():
-                    self.queue.thread_failed()
-            if not self.threads or not isinstance(error, RuntimeError):
+            if thread.ident is not None:
                 raise
-            # Fewer threads than allowed, but the callable will run.
+            self.threads.discard(thread)
+            _all_threads.pop(thread, None)
+            self._vacant.appendleft(index)
+            if not isinstance(error, RuntimeError) or not self._has_threads():
+                raise
+            return False  # fewer threads than allowed, but the callable will run
+        return True
 
-    def finish_starts(self) -> None:
-        """Before a wait for what is queued: start what this thread is about to start.
-
-        A signal handler may wait on top of a submit(), for a callable that only the
-        thread below it on the stack could have had run.
-        """
-        for start in self.queue.starts_below():
-            self.start(start)
+    def _has_threads(self) -> bool:
+        """Besides those that are on their way."""
+        n = 0  # without a generator: see join()
+        for thread in list(self.threads):
+            n += thread.ident is not None
+        return n > 0
 
     def close(self) -> None:
         """Let the threads end once the queue is empty. Idempotent."""
@@ -168,7 +171,7 @@ class Lane:
 
 
 def _run(lane: Lane, start: Start) -> None:
-    if not start.claim():
+    if start.is_stale or not start.claim():
         return
     # Threads that a callable starts are daemons if their parent is one.
     threading.current_thread()._daemonic = False  # type: ignore[attr-defined]

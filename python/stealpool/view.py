@@ -106,7 +106,6 @@ class ExecutorView(Executor):
         if cancel_futures:
             self._cancel_queued()
         if wait and not self._is_stale:
-            self._lane.finish_starts()
             self._await_or_raise(timeout)
 
     def __exit__(

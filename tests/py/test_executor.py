@@ -15,7 +15,6 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 import stealpool
-from stealpool.lane import Lane
 
 # ---------------------------------------------------------------------------- making
 
@@ -593,61 +592,6 @@ def test_shutdown_in_a_signal_handler_during_submits_does_not_hang(one, cos):
                 one.submit(cos, 1.0)
     finally:
         signal.signal(signal.SIGALRM, old)
-
-
-@pytest.fixture
-def interrupt_start(monkeypatch):
-    """Raises a signal when the next thread of a lane is started, once."""
-
-    def arm(where, when, handler):
-        original = where.start
-
-        def interrupted(*args):
-            monkeypatch.undo()
-            if when == "after":
-                original(*args)
-            signal.raise_signal(signal.SIGALRM)
-            if when == "before":
-                original(*args)
-
-        monkeypatch.setattr(where, "start", interrupted)
-        old.append(signal.signal(signal.SIGALRM, handler))
-
-    old = []
-    yield arm
-    signal.signal(signal.SIGALRM, old[0])
-
-
-STARTS = [
-    pytest.param(where, when, id=f"{when}-{where.__name__}")
-    for where in (Lane, threading.Thread)
-    for when in ("before", "after")
-]
-
-
-@pytest.mark.parametrize("of_a_view", [False, True])
-@pytest.mark.parametrize(("where", "when"), STARTS)
-def test_shutdown_in_a_signal_handler_during_the_start_of_a_thread(
-    one, interrupt_start, where, when, of_a_view
-):
-    ran, target = [], one.view() if of_a_view else one
-    interrupt_start(where, when, lambda *_: target.shutdown(timeout=60))
-    target.submit(ran.append, 1).result(60)
-    one.shutdown(timeout=60)
-    assert ran == [1]
-    for thread in one._threads:
-        thread.join(60)
-        assert not thread.is_alive()
-
-
-@pytest.mark.parametrize(("where", "when"), STARTS)
-def test_exception_in_a_signal_handler_during_the_start_of_a_thread(
-    one, interrupt_start, where, when
-):
-    interrupt_start(where, when, signal.default_int_handler)
-    with pytest.raises(KeyboardInterrupt):
-        one.submit(abs, -1)
-    assert one.submit(abs, -1).result(60) == 1
 
 
 def test_submit_in_a_signal_handler_during_submits_does_not_hang(one):
