@@ -11,8 +11,8 @@
 #include "stealpool.h"
 #include "threads.h"
 
-/* ThreadSanitizer does not support threads in the child. */
-#ifdef __SANITIZE_THREAD__
+/* GCC's ThreadSanitizer does not support threads in the child; clang's does. */
+#if defined __SANITIZE_THREAD__ && !defined __clang__
 #define CAN_FORK 0
 #else
 #define CAN_FORK 1
