@@ -81,13 +81,15 @@ class stealpool_runtime {
 
     template <class F> void spawn_all(long n, F f)
     {
-        sp_group group;
-        sp_group_init(&group);
-        for (long i = 0; i < n; i++) {
-            call_index<F> call = {&f, i};
-            sp_spawn(pool, &group, call_index<F>::run, &call, sizeof call);
-        }
-        sp_group_wait(&group, -1);
+        run([&](context) {
+            sp_group group;
+            sp_group_init(&group);
+            for (long i = 0; i < n; i++) {
+                call_index<F> call = {&f, i};
+                sp_spawn(pool, &group, call_index<F>::run, &call, sizeof call);
+            }
+            sp_group_wait(&group, -1);
+        });
     }
 
     template <class F> void submit(F f)
