@@ -57,6 +57,10 @@ void sp__chaos(void);
     (sp__chaos(), atomic_fetch_sub_explicit((p), (v), memory_order_seq_cst))
 #define fetch_or_relaxed(p, v) \
     (sp__chaos(), atomic_fetch_or_explicit((p), (v), memory_order_relaxed))
+#define fetch_or_acquire(p, v) \
+    (sp__chaos(), atomic_fetch_or_explicit((p), (v), memory_order_acquire))
+#define fetch_or_release(p, v) \
+    (sp__chaos(), atomic_fetch_or_explicit((p), (v), memory_order_release))
 #define fetch_or_acq_rel(p, v) \
     (sp__chaos(), atomic_fetch_or_explicit((p), (v), memory_order_acq_rel))
 #define fetch_or_seq_cst(p, v) \

@@ -159,7 +159,6 @@ typedef struct sp_pool_options {
  *
  * With fewer threads than asked for, because the system refused some, the pool
  * still works: see sp_pool_workers(). `options` may be NULL; it is copied.
- *
  * @return SP_OK; SP_EINVAL for more than SP_MAX_WORKERS workers, an unknown pin or
  *         policy, or a priority that the policy does not have; SP_ENOMEM; SP_ETHREAD
  *         when not even one thread could be started; SP_EPERM when the process may
@@ -180,7 +179,6 @@ typedef enum sp_shutdown_mode {
  * Waits until every worker has ended; in the child of a fork there are none. Idempotent; of two calls the second
  * waits too, and SP_ABANDON after SP_DRAIN cancels what is still queued. Tasks
  * submitted by running tasks after this call are refused with SP_ECLOSED.
- *
  * @return SP_OK, or SP_EBUSY from a worker of this pool (it cannot wait for
  *         itself): the pool then refuses new tasks, but is not stopped yet.
  */
@@ -206,7 +204,6 @@ uint32_t sp_pool_workers(const sp_pool *pool);
  * Have `workers` workers from now on; 0 = sp_usable_cpus(). From any thread, at any time;
  * tasks go on. Added ones are there on return. Those that are too many go when they have
  * ended what they run, or are about to take; what they had queued goes to the others.
- *
  * @return SP_OK; SP_EINVAL for more than sp_pool_options.max_workers; SP_ECLOSED;
  *         SP_ETHREAD or SP_EPERM when the system refused to add all of them: the pool
  *         works on with those that sp_pool_workers() says.
@@ -220,7 +217,7 @@ sp_status sp_pool_resize(sp_pool *pool, uint32_t workers);
  * sp_pool_options.max_blocked, or when the system refuses, none does. The two calls may be
  * nested. Outside of workers they do nothing.
  *
- * sp_task_wait() does this by itself, when a worker sleeps in it.
+ * sp_task_wait() and sp_group_wait() do this by themselves, when a worker sleeps in them.
  */
 void sp_blocking_begin(void);
 void sp_blocking_end(void);
@@ -338,7 +335,6 @@ void sp_task_set_priority(sp_task *task, sp_priority priority);
  * From a worker of `pool` a task of normal priority goes to the bottom of that
  * worker's deque; all others go to the injector, see sp_task_set_priority(). At most
  * one worker is woken.
- *
  * @return SP_OK, and the pool has a reference until the task has ended; or
  *         SP_ECLOSED, and nothing happened.
  */
@@ -367,7 +363,6 @@ sp_phase sp_task_phase(const sp_task *task);
  * A worker that waits for a pending task runs it itself, so tasks may wait for
  * tasks they submitted, to any depth that the stack allows; it never runs any
  * other task meanwhile. Any other thread spins for `spin_ns`, then sleeps.
- *
  * @return SP_OK when done; SP_ECANCELLED when it was cancelled; SP_ETIMEDOUT;
  *         SP_EINTR when a signal handler ran (call again to go on waiting).
  */
@@ -383,7 +378,6 @@ sp_status sp_task_run(sp_task *task);
 /**
  * Cancel the task, if nobody has started it: waiters wake up, tickets are
  * delivered, the queue entry becomes empty.
- *
  * @return SP_OK: it is cancelled and will never run. SP_EBUSY: it is running;
  *         it is asked to stop, see sp_cancelled(). SP_EDONE: it has ended.
  */
@@ -477,10 +471,9 @@ typedef void (*sp_spawn_fn)(void *arg);
  * Call run(copy of `arg`) in a worker, some time. The `size` bytes at `arg` are copied,
  * aligned to 16, and gone when `run` returns; size 0 copies nothing. There is no
  * handle, and nothing to free: one can wait for such tasks by their `group`, which may
- * be NULL. A worker may count several of a group out at once, so none of them may wait
- * for the count itself. Their memory comes from the pool and is kept by it for the next
- * ones.
- *
+ * be NULL. If that has a token, they have it, too. A worker may count several of a group
+ * out at once, so none of them may wait for the count itself. Their memory comes from the
+ * pool and is kept by it for the next ones.
  * @return SP_OK; SP_ECLOSED or SP_ENOMEM, and nothing happened. With SP_ABANDON, a task
  *         that has not begun is dropped, and its group told that it has ended.
  */
@@ -540,7 +533,6 @@ struct sp_worker {
  * the words of its sp_fail(); the calling thread sleeps meanwhile. In a worker, of
  * whatever pool, it is a plain call. With pool == NULL, too, and what is forked are
  * plain calls at their joins.
- *
  * @return its code; SP_ECLOSED; or SP_ECANCELLED when the pool was shut down with
  *         SP_ABANDON before it began.
  */
@@ -609,8 +601,16 @@ void sp_group_add(sp_group *group, sp_task *task);
 /** Unfinished tasks, at this moment. */
 uint32_t sp_group_unfinished(const sp_group *group);
 
-/** Wait until no task is unfinished. Not from a worker. Returns as
- * sp_task_wait() does. */
+/**
+ * Wait until no task is unfinished. Returns as sp_task_wait() does.
+ *
+ * A worker that waits runs tasks of the group that are queued in its pool, and never any
+ * other: its stack may hold a lock that those do not take, and is as deep as the tree of
+ * those who wait. When there are none, it looks for a while, then sleeps, and another
+ * worker stands in, see sp_blocking_begin(). Where none does, nothing hangs as long as
+ * tasks wait only for groups that they made, with what they, and what these, spawned in
+ * the same pool. A task must not wait for a group that counts it.
+ */
 sp_status sp_group_wait(sp_group *group, int64_t timeout_ns);
 
 /* ------------------------------------------------------ completion queues */
@@ -780,7 +780,6 @@ int sp_parallel_for_2d(sp_pool *pool, intptr_t rows, intptr_t columns,
  * The range is cut at places that depend on the range and on `grain` alone and
  * the pieces are combined from left to right: the result is the same, bit for
  * bit, for any number of threads. At most SP_REDUCE_PIECES pieces are made.
- *
  * @return as sp_parallel_for(); or SP_ENOMEM.
  */
 int sp_parallel_reduce(sp_pool *pool, intptr_t begin, intptr_t end, intptr_t grain,

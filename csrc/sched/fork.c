@@ -71,6 +71,9 @@ static void empty(sp_pool *pool)
     store_relaxed(&pool->awake, SP__NOBODY_AWAKE);
     sp__lock_reset(&pool->staff.lock);
     pool->staff.blocked = 0;
+    pool->staff.asleep = 0;
+    pool->staff.waiting = 0;
+    pool->staff.present = 0;
     for (uint32_t i = 0; i < load_relaxed(&pool->staff.places); i++) {
         struct sp__worker *worker = &pool->workers[i];
         clear(worker);

@@ -213,15 +213,25 @@ void sp__frames_run(struct sp__worker *thief, struct sp__frame_slot *slot)
 
 /* ---------------------------------------------------------------- joining */
 
+/* Nobody stands in, for the thief works. */
+static void sleep_until_bell(struct sp__worker *worker, struct sp__frames *thief,
+                             uint32_t heard)
+{
+    sp__staff_falls_asleep(worker, NULL, false);
+    sp__os_wait(&thief->bell, heard, SP__OS_NO_DEADLINE);
+    sp__staff_rises(worker, false);
+}
+
 /* Sleep until the thief of `slot` is done or shows something. */
-static void watch(struct sp__frames *thief, struct sp__frame_slot *slot)
+static void watch(struct sp__worker *worker, struct sp__frames *thief,
+                  struct sp__frame_slot *slot)
 {
     /* seq-cst (W1): count in, read the bell, then look. */
     fetch_add_seq_cst(&thief->watchers, 1u);
     /* Kept: an old bell does not let it sleep. */
     uint32_t heard = load_seq_cst(&thief->bell);
     if (load_seq_cst(&slot->state) != DONE && !sp__frames_are_shown(thief))
-        sp__os_wait(&thief->bell, heard, SP__OS_NO_DEADLINE);
+        sleep_until_bell(worker, thief, heard);
     /* Kept: the other side reads this word only to see whether to ring. */
     fetch_sub_seq_cst(&thief->watchers, 1u);
 }
@@ -255,7 +265,7 @@ static void wait_for(struct sp__worker *worker, struct sp__frame_slot *slot)
         if (now < until)
             continue;
         if (thief)
-            watch(thief, slot);
+            watch(worker, thief, slot);
         else
             sp__os_yield(); /* it has won the frame, and says so next */
     }

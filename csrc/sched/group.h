@@ -1,7 +1,8 @@
 /*
  * group.h - counts tasks in and out; struct sp_group is in stealpool.h.
  *
- * `unfinished` is a count with a top bit that says somebody sleeps on the word.
+ * `unfinished` is a count with two bits above it: somebody sleeps on the word; and a
+ * worker that does so shall look whether tasks of the group are queued (help.h).
  */
 #ifndef SP_SCHED_GROUP_H
 #define SP_SCHED_GROUP_H
@@ -9,6 +10,8 @@
 #include "stealpool.h"
 
 #define SP__GROUP_WAITER 0x80000000u
+#define SP__GROUP_LOOK 0x40000000u
+#define SP__GROUP_COUNT 0x3fffffffu
 
 /** Count `n` tasks in at once, each of which was given `group` as its group. */
 void sp__group_enter(sp_group *group, uint32_t n);

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "base/os.h"
+#include "sched/pool.h"
 
 enum token {
     EMPTY,    /* nobody sleeps here */
@@ -33,6 +34,7 @@ void sp__idle_resize(struct sp__idle *idle, uint32_t workers)
 void sp__idle_reset(struct sp__idle *idle)
 {
     store_relaxed(&idle->searching, 0u);
+    store_relaxed(&idle->is_stuck, 0u);
     for (uint32_t word = 0; word < idle->words; word++)
         store_relaxed(&idle->sleepers[word], (uint64_t)0);
     for (uint32_t i = 0; i < idle->places; i++)
@@ -90,6 +92,9 @@ void sp__idle_notify(struct sp__idle *idle)
     for (uint32_t word = 0; word < idle->words; word++)
         if (wake_in_word(idle, word))
             return;
+    /* seq-cst (S8): after the publication. */
+    if (sp_unlikely(load_seq_cst(&idle->is_stuck)))
+        sp__staff_rouse(sp_container_of(idle, sp_pool, idle));
 }
 
 bool sp__idle_has_idle(const struct sp__idle *idle)

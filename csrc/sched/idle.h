@@ -42,12 +42,13 @@ struct sp__parker {
 
 struct sp__idle {
     SP_CACHE_ALIGNED _Atomic(uint32_t) searching; /* workers, awake or being woken */
-    _Atomic(uint64_t) sleepers[SP__IDLE_WORDS];   /* bit set: parked, or about to */
-    SP_CACHE_ALIGNED uint32_t words;              /* constant */
-    uint32_t places;                              /* constant */
-    _Atomic(uint32_t) max_searching;              /* by the number of workers */
-    struct sp__parker *parkers;                   /* constant; one a worker */
-    _Atomic(uint64_t) woken;                      /* statistics */
+    _Atomic(uint32_t) is_stuck; /* no worker can take up a task: see staff.h (S8) */
+    _Atomic(uint64_t) sleepers[SP__IDLE_WORDS]; /* bit set: parked, or about to */
+    SP_CACHE_ALIGNED uint32_t words;            /* constant */
+    uint32_t places;                            /* constant */
+    _Atomic(uint32_t) max_searching;            /* by the number of workers */
+    struct sp__parker *parkers;                 /* constant; one a worker */
+    _Atomic(uint64_t) woken;                    /* statistics */
 };
 
 /** Prepare beds for so many workers, at most. */
@@ -62,7 +63,8 @@ void sp__idle_reset(struct sp__idle *idle);
 
 /**
  * After publishing work: wake one worker, unless one is searching already and
- * will find it, or all are busy.
+ * will find it, or all are busy. If all sleep in tasks, have those that wait for groups
+ * look whether it is theirs.
  */
 void sp__idle_notify(struct sp__idle *idle);
 

@@ -105,9 +105,9 @@ static void append(struct sp__lane *lane, const struct sp__lane *arrived)
  * of them are normal. */
 static uint32_t sort_into_lanes(struct sp__injector *injector, sp_task *newest)
 {
-    struct sp__lane high = {NULL, NULL};
-    struct sp__lane normal = {NULL, NULL};
-    struct sp__lane low = {NULL, NULL};
+    struct sp__lane high = {.oldest = NULL};
+    struct sp__lane normal = {.oldest = NULL};
+    struct sp__lane low = {.oldest = NULL};
     uint32_t n_normal = 0;
     while (newest) {
         sp_task *task = newest;
@@ -148,9 +148,23 @@ static bool empty_inbox(struct sp__injector *injector)
         return false;
     uint32_t n_normal = sort_into_lanes(injector, newest);
     store_relaxed(&injector->n_normal, load_relaxed(&injector->n_normal) + n_normal);
+    store_relaxed(&injector->arrivals, load_relaxed(&injector->arrivals) + 1);
     /* seq-cst (S1): before the mover's look at `sleepers`. */
     store_seq_cst(&injector->stashed, lanes_with_tasks(injector));
     return true;
+}
+
+/* Under the lock: so many were taken out of a lane. */
+static void account(struct sp__injector *injector, int i, uint32_t n)
+{
+    struct sp__lane *lane = &injector->lanes[i];
+    if (1u << i == SP__LANE_NORMAL)
+        store_relaxed(&injector->n_normal, load_relaxed(&injector->n_normal) - n);
+    if (n > 0 && !lane->oldest) {
+        lane->newest = NULL;
+        /* release (X2): that we are awake, to who sees the stash empty. */
+        store_release(&injector->stashed, load_relaxed(&injector->stashed) ^ (1u << i));
+    }
 }
 
 /* Under the lock. */
@@ -162,15 +176,50 @@ static uint32_t take_from_lane(struct sp__injector *injector, int i, sp_task **t
     while (n < max && lane->oldest) {
         sp_task *task = tasks[n++] = lane->oldest;
         lane->oldest = task->next;
+        if (task == lane->walked)
+            lane->walked = NULL;
         prefetch_ahead(task, task->next);
     }
-    if (1u << i == SP__LANE_NORMAL)
-        store_relaxed(&injector->n_normal, load_relaxed(&injector->n_normal) - n);
-    if (!lane->oldest) {
-        lane->newest = NULL;
-        /* release (X2): that we are awake, to who sees the stash empty. */
-        store_release(&injector->stashed, load_relaxed(&injector->stashed) ^ (1u << i));
+    account(injector, i, n);
+    return n;
+}
+
+/* Under the lock. */
+static uint32_t take_of_lane(struct sp__injector *injector, int i, sp_task **tasks,
+                             uint32_t max)
+{
+    struct sp__lane *lane = &injector->lanes[i];
+    sp_task *before = lane->walked;
+    sp_task *task = before ? before->next : lane->oldest;
+    uint32_t n = 0;
+    while (task && n < max) {
+        sp_task *next = task->next;
+        prefetch_ahead(task, next);
+        if (task->group != injector->sought) {
+            before = task;
+        } else {
+            tasks[n++] = task;
+            if (before)
+                before->next = next;
+            else
+                lane->oldest = next;
+            if (!next)
+                lane->newest = before;
+        }
+        task = next;
     }
+    lane->walked = before;
+    account(injector, i, n);
+    return n;
+}
+
+/* Under the lock. */
+static uint32_t take_of_stash(struct sp__injector *injector, sp_task **tasks,
+                              uint32_t max)
+{
+    uint32_t n = 0;
+    for (int i = 0; i < SP__LANES; i++)
+        n += take_of_lane(injector, i, tasks + n, max - n);
     return n;
 }
 
@@ -195,6 +244,21 @@ static bool needs_inbox(const struct sp__injector *injector, uint32_t lanes)
            !(load_relaxed(&injector->stashed) & lanes & ~SP__LANE_LOW);
 }
 
+static bool try_lock(struct sp__injector *injector)
+{
+    uint32_t unlocked = 0;
+    /* acquire (J2): the stash, as the one before us left it. */
+    return !load_relaxed(&injector->lock) &&
+           cas_weak_acquire(&injector->lock, &unlocked, 1);
+}
+
+static void unlock(struct sp__injector *injector)
+{
+    if (sp_unlikely(load_relaxed(&injector->stashed) & SP__LANE_HIGH))
+        store_relaxed(&injector->is_urgent, SP__LANE_HIGH);
+    store_release(&injector->lock, 0); /* (J2) */
+}
+
 enum sp__inject_result sp__injector_take(struct sp__injector *injector, uint32_t lanes,
                                          sp_task **tasks, uint32_t max, uint32_t *ret_n)
 {
@@ -202,21 +266,55 @@ enum sp__inject_result sp__injector_take(struct sp__injector *injector, uint32_t
         !(load_relaxed(&injector->is_urgent) & lanes) &&
         !task_of(load_relaxed(&injector->inbox)))
         return SP__INJECT_NONE;
-    uint32_t unlocked = 0;
-    /* acquire (J2): the stash, as the one before us left it. */
-    if (load_relaxed(&injector->lock) ||
-        !cas_weak_acquire(&injector->lock, &unlocked, 1))
+    if (!try_lock(injector))
         return SP__INJECT_MAYBE;
 
     bool has_moved = needs_inbox(injector, lanes) && empty_inbox(injector);
     uint32_t n = take_from_stash(injector, lanes, tasks, max);
-    if (sp_unlikely(load_relaxed(&injector->stashed) & SP__LANE_HIGH))
-        store_relaxed(&injector->is_urgent, SP__LANE_HIGH);
-    store_release(&injector->lock, 0); /* (J2) */
+    unlock(injector);
     if (n == 0)
         return has_moved ? SP__INJECT_MOVED : SP__INJECT_NONE;
     *ret_n = n;
     return SP__INJECT_TAKEN;
+}
+
+enum sp__inject_result sp__injector_take_of(struct sp__injector *injector,
+                                            const sp_group *group, sp_task **tasks,
+                                            uint32_t max, uint32_t *ret_n,
+                                            uint32_t *ret_arrivals)
+{
+    if (!try_lock(injector))
+        return SP__INJECT_MAYBE;
+    if (injector->sought != group)
+        for (int i = 0; i < SP__LANES; i++)
+            injector->lanes[i].walked = NULL;
+    injector->sought = group;
+    uint32_t n = take_of_stash(injector, tasks, max);
+    /* seq-cst (S8): after `is_stuck` was set, by whoever roused us. */
+    bool has_moved =
+        n == 0 && task_of(load_seq_cst(&injector->inbox)) && empty_inbox(injector);
+    if (has_moved)
+        n = take_of_stash(injector, tasks, max);
+    uint32_t arrivals = load_relaxed(&injector->arrivals);
+    unlock(injector);
+    if (n == 0) {
+        *ret_arrivals = arrivals;
+        return has_moved ? SP__INJECT_MOVED : SP__INJECT_NONE;
+    }
+    *ret_n = n;
+    return SP__INJECT_TAKEN;
+}
+
+uint32_t sp__injector_arrivals(const struct sp__injector *injector)
+{
+    uint32_t arrivals = load_relaxed(&injector->arrivals);
+    return load_relaxed(&injector->stashed) ? arrivals - 1 : arrivals;
+}
+
+bool sp__injector_has_arrivals(const struct sp__injector *injector, uint32_t arrivals)
+{
+    return load_relaxed(&injector->arrivals) != arrivals ||
+           task_of(load_relaxed(&injector->inbox));
 }
 
 void sp__injector_close(struct sp__injector *injector)

@@ -37,6 +37,7 @@ enum {
 struct sp__lane {
     sp_task *oldest;
     sp_task *newest;
+    sp_task *walked; /* up to this one, none is of the group `sought`; or NULL */
 };
 
 /* Tasks that a thread is about to push: a list by `next`, oldest last. */
@@ -62,7 +63,9 @@ struct sp__injector {
     SP_CACHE_ALIGNED _Atomic(uint32_t) lock; /* who takes; guards the stash (J2) */
     _Atomic(uint32_t) stashed;               /* lanes with tasks; for is_empty */
     _Atomic(uint32_t) n_normal;              /* in the stash; a hint */
-    struct sp__lane lanes[SP__LANES];        /* under the lock */
+    _Atomic(uint32_t) arrivals;       /* how often the inbox was emptied into it */
+    struct sp__lane lanes[SP__LANES]; /* under the lock */
+    const sp_group *sought;           /* likewise; by sp__injector_take_of() */
     /* A hint: SP__LANE_HIGH = there may be a task of that lane. Before each task of his own
      * a worker looks here, so it is alone, and normal tasks never write to it. */
     SP_CACHE_ALIGNED _Atomic(uint32_t) is_urgent;
@@ -103,6 +106,26 @@ static inline bool sp__injector_is_urgent(const struct sp__injector *injector)
 enum sp__inject_result sp__injector_take(struct sp__injector *injector, uint32_t lanes,
                                          sp_task **tasks, uint32_t max,
                                          uint32_t *ret_n);
+
+/**
+ * Take up to `max` tasks of a group, of all lanes, into `tasks`, wherever they are in the
+ * queue. A walk over all that came since the last one for this group; and over everything
+ * if there was one for another group in between.
+ *
+ * After TAKEN, and after MOVED, the caller was a submitter, as above.
+ * @param ret_arrivals  written on NONE and MOVED, when there was nothing: nothing need be
+ *                      looked for until sp__injector_has_arrivals().
+ */
+enum sp__inject_result sp__injector_take_of(struct sp__injector *injector,
+                                            const sp_group *group, sp_task **tasks,
+                                            uint32_t max, uint32_t *ret_n,
+                                            uint32_t *ret_arrivals);
+
+/** For a start: everything in the stash came since. */
+uint32_t sp__injector_arrivals(const struct sp__injector *injector);
+
+/** Something came since. A hint. */
+bool sp__injector_has_arrivals(const struct sp__injector *injector, uint32_t arrivals);
 
 /** Refuse new tasks from now on. */
 void sp__injector_close(struct sp__injector *injector);

@@ -1,6 +1,8 @@
 #include "sched/region.h"
 
 #include "base/os.h"
+#include "sched/staff.h"
+#include "sched/worker.h"
 
 #define SPIN_NS 20000
 
@@ -53,10 +55,15 @@ static void wait_until_empty(_Atomic(uint32_t) *inside)
             return;
         sp__os_pause();
     }
+    struct sp__worker *worker = sp__worker_current();
     uint32_t seen;
+    if (worker)
+        sp__staff_falls_asleep(worker, NULL, false);
     /* Kept: see above. */
     while ((seen = fetch_or_seq_cst(inside, WAITER)) & ~WAITER)
         sp__os_wait(inside, seen | WAITER, SP__OS_NO_DEADLINE);
+    if (worker)
+        sp__staff_rises(worker, false);
     /* Kept: see above. */
     fetch_and_seq_cst(inside, ~WAITER);
 }

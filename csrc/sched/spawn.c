@@ -141,7 +141,7 @@ static sp_task *prepare(struct sp__slab *slab, sp_group *group, sp_spawn_fn run,
     sp_task *task = &cell->task;
     task->run = (sp_task_fn)run;
     task->group = group;
-    task->token = NULL;
+    task->token = group ? group->token : NULL;
     task->priority = SP_PRIORITY_NORMAL;
     store_relaxed(&task->state, SP_PENDING | SP__TASK_DETACHED | SP__TASK_REF);
     copy_argument(sp__cell_arg(cell), arg, size);

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/topology.h"
 #include "sched/fork.h"
+#include "sched/group.h"
 #include "sched/pool.h"
 
 #define DEFAULT_KEEPALIVE_NS 50000
@@ -38,6 +39,7 @@ void sp__staff_init(sp_pool *pool, const sp_pool_options *options, uint32_t work
     struct sp__staff *staff = &pool->staff;
     uint32_t most = options->max_workers ? options->max_workers : DEFAULT_MOST;
     uint32_t spare = spare_of(options);
+    staff->spare = spare;
     staff->most = most > workers ? most : workers;
     staff->capacity =
         spare > SP_MAX_WORKERS - staff->most ? SP_MAX_WORKERS : staff->most + spare;
@@ -66,6 +68,15 @@ static bool cpu_of(const struct sp__staff *staff, uint32_t index, uint32_t *ret_
     return n > 0;
 }
 
+/* Under the lock. */
+static void set_presence(struct sp__staff *staff, struct sp__worker *worker,
+                         enum sp__presence presence)
+{
+    staff->present += presence == SP__PRESENT;
+    staff->present -= worker->presence == SP__PRESENT;
+    worker->presence = presence;
+}
+
 static sp_status place(const struct sp__staff *staff, struct sp__worker *worker)
 {
     uint32_t cpu;
@@ -86,7 +97,7 @@ static sp_status start(sp_pool *pool, uint32_t index)
     char name[NAME_BYTES];
     if (worker->presence == SP__LEFT)
         sp__os_thread_join(&worker->thread);
-    worker->presence = SP__ABSENT;
+    set_presence(staff, worker, SP__ABSENT);
     if (index >= load_relaxed(&staff->places)) {
         sp__worker_init(worker, pool, index, staff->keepalive_ns);
         /* seq-cst (S7): before the worker pushes anything. */
@@ -102,7 +113,7 @@ static sp_status start(sp_pool *pool, uint32_t index)
             sp__os_wake_all(&pool->running);
         return SP_ETHREAD;
     }
-    worker->presence = SP__PRESENT;
+    set_presence(staff, worker, SP__PRESENT);
     return place(staff, worker);
 }
 
@@ -113,7 +124,7 @@ static sp_status fill(sp_pool *pool)
     for (uint32_t i = 0; i < due; i++) {
         struct sp__worker *worker = &pool->workers[i];
         if (worker->presence == SP__DORMANT) {
-            worker->presence = SP__PRESENT;
+            set_presence(&pool->staff, worker, SP__PRESENT);
             store_relaxed(&worker->is_called, 1u); /* he takes the lock next */
             sp__os_wake_one(&worker->is_called);
         } else if (worker->presence != SP__PRESENT) {
@@ -136,7 +147,8 @@ static uint32_t count_present(const sp_pool *pool)
 /* Under the lock. */
 static void set_due(struct sp__staff *staff)
 {
-    uint64_t due = (uint64_t)load_relaxed(&staff->wanted) + staff->blocked;
+    uint32_t stand_ins = staff->blocked < staff->spare ? staff->blocked : staff->spare;
+    uint64_t due = (uint64_t)load_relaxed(&staff->wanted) + stand_ins;
     /* seq-cst (S6): before a look at `sleepers`. Kept: who announces his sleep after
      * that reads `sleepers` as it was left there, and sees this. */
     store_seq_cst(&staff->due, due > staff->capacity ? staff->capacity : (uint32_t)due);
@@ -201,6 +213,51 @@ sp_status sp_pool_resize(sp_pool *pool, uint32_t workers)
     return status;
 }
 
+/* ------------------------------------------------------------------- stuck */
+
+/* Under the lock: what is in the deques, of those who sleep, goes where all look. */
+static void empty_deques(sp_pool *pool)
+{
+    struct sp__batch batch = {.newest = NULL};
+    for (uint32_t i = 0; i < load_relaxed(&pool->staff.places); i++) {
+        enum sp__steal_result result;
+        sp_task *task;
+        while ((result = sp__deque_steal(&pool->workers[i].deque, &task)) !=
+               SP__STEAL_EMPTY)
+            if (result == SP__STEAL_TAKEN)
+                sp__batch_add(&batch, task);
+    }
+    if (batch.newest)
+        sp__injector_spill(&pool->injector, &batch);
+}
+
+/* Under the lock. A group is there as long as its waiter has not risen. */
+static void ask_waiters(sp_pool *pool)
+{
+    for (uint32_t i = 0; i < load_relaxed(&pool->staff.places); i++) {
+        sp_group *group = pool->workers[i].waits_for;
+        if (!group)
+            continue;
+        /* release (G2): what is in the injector. */
+        fetch_or_release(&group->unfinished, SP__GROUP_LOOK);
+        sp__os_wake_all(&group->unfinished);
+    }
+}
+
+/* Under the lock, after a change of `asleep` or `present`. */
+static void look_if_stuck(sp_pool *pool)
+{
+    struct sp__staff *staff = &pool->staff;
+    bool is_stuck = staff->waiting > 0 && staff->asleep == staff->present;
+    /* seq-cst (S8): before the waiters' looks at the injector. */
+    if (is_stuck != load_relaxed(&pool->idle.is_stuck))
+        store_seq_cst(&pool->idle.is_stuck, (uint32_t)is_stuck);
+    if (!is_stuck)
+        return;
+    empty_deques(pool);
+    ask_waiters(pool);
+}
+
 /* ----------------------------------------------------------- stepping back */
 
 /* Wait for the call. Under the lock on entry; not on return. False: it did not come. */
@@ -208,7 +265,8 @@ static bool be_dormant(struct sp__worker *worker)
 {
     struct sp__staff *staff = &worker->pool->staff;
     int64_t until = sp__os_deadline(DORMANT_NS);
-    worker->presence = SP__DORMANT;
+    set_presence(staff, worker, SP__DORMANT);
+    look_if_stuck(worker->pool);
     store_relaxed(&worker->is_called, 0u);
     sp__lock_give(&staff->lock);
 
@@ -219,7 +277,7 @@ static bool be_dormant(struct sp__worker *worker)
     sp__lock_take(&staff->lock);
     bool is_called = worker->presence == SP__PRESENT;
     if (!is_called)
-        worker->presence = SP__LEFT;
+        set_presence(staff, worker, SP__LEFT);
     sp__lock_give(&staff->lock);
     return is_called;
 }
@@ -238,7 +296,8 @@ bool sp__staff_step_back(struct sp__worker *worker)
     if (worker->index < load_relaxed(&pool->staff.due)) {
         sp__lock_give(&pool->staff.lock);
     } else if (sp__injector_is_closed(&pool->injector)) {
-        worker->presence = SP__LEFT;
+        set_presence(&pool->staff, worker, SP__LEFT);
+        look_if_stuck(pool);
         sp__lock_give(&pool->staff.lock);
         return false;
     } else {
@@ -257,7 +316,7 @@ void sp__staff_dismiss(sp_pool *pool)
     for (uint32_t i = 0; i < load_relaxed(&pool->staff.places); i++) {
         struct sp__worker *worker = &pool->workers[i];
         if (worker->presence == SP__DORMANT) {
-            worker->presence = SP__PRESENT;
+            set_presence(&pool->staff, worker, SP__PRESENT);
             store_relaxed(&worker->is_called, 1u);
             sp__os_wake_one(&worker->is_called);
         }
@@ -272,34 +331,73 @@ void sp__staff_join(sp_pool *pool)
         struct sp__worker *worker = &pool->workers[i];
         if (worker->presence != SP__ABSENT)
             sp__os_thread_join(&worker->thread);
-        worker->presence = SP__ABSENT;
+        set_presence(&pool->staff, worker, SP__ABSENT);
     }
     sp__lock_give(&pool->staff.lock);
 }
 
-/* ---------------------------------------------------------------- blocking */
+/* ---------------------------------------------------------------- sleeping */
+
+void sp__staff_rouse(sp_pool *pool)
+{
+    sp__lock_take(&pool->staff.lock);
+    look_if_stuck(pool);
+    sp__lock_give(&pool->staff.lock);
+}
+
+void sp__staff_falls_asleep(struct sp__worker *worker, sp_group *group, bool is_blocked)
+{
+    sp_pool *pool = worker->pool;
+    struct sp__staff *staff = &pool->staff;
+    sp__lock_take(&staff->lock);
+    worker->waits_for = group;
+    staff->waiting += group != NULL;
+    if (is_blocked && worker->blocking++ == 0) {
+        staff->blocked++;
+        set_due(staff);
+        fill(pool); /* if a thread is refused, there is one less */
+    }
+    if (worker->sleeping++ == 0)
+        staff->asleep++;
+    look_if_stuck(pool);
+    sp__lock_give(&staff->lock);
+}
+
+void sp__staff_rises(struct sp__worker *worker, bool is_blocked)
+{
+    sp_pool *pool = worker->pool;
+    struct sp__staff *staff = &pool->staff;
+    sp__lock_take(&staff->lock);
+    staff->waiting -= worker->waits_for != NULL;
+    worker->waits_for = NULL;
+    if (is_blocked && --worker->blocking == 0) {
+        staff->blocked--;
+        set_due(staff);
+    }
+    if (--worker->sleeping == 0)
+        staff->asleep--;
+    look_if_stuck(pool);
+    sp__lock_give(&staff->lock);
+}
 
 void sp_blocking_begin(void)
 {
     struct sp__worker *worker = sp__worker_current();
-    if (!worker || worker->blocking++ > 0)
+    if (!worker)
         return;
-    struct sp__staff *staff = &worker->pool->staff;
-    sp__lock_take(&staff->lock);
-    staff->blocked++;
-    set_due(staff);
-    fill(worker->pool); /* if a thread is refused, there is one less */
-    sp__lock_give(&staff->lock);
+    if (worker->blocking > 0)
+        worker->blocking++;
+    else
+        sp__staff_falls_asleep(worker, NULL, true);
 }
 
 void sp_blocking_end(void)
 {
     struct sp__worker *worker = sp__worker_current();
-    if (!worker || --worker->blocking > 0)
+    if (!worker)
         return;
-    struct sp__staff *staff = &worker->pool->staff;
-    sp__lock_take(&staff->lock);
-    staff->blocked--;
-    set_due(staff);
-    sp__lock_give(&staff->lock);
+    if (worker->blocking > 1)
+        worker->blocking--;
+    else
+        sp__staff_rises(worker, true);
 }

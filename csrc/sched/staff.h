@@ -4,7 +4,8 @@
  *
  * A pool has a table of places for workers. Those below `due` work:
  *
- *      due = wanted (sp_pool_resize) + blocked (sp_blocking_begin), at most all
+ *      due = wanted (sp_pool_resize) + blocked (sp_blocking_begin), or as many of those as
+ *            sp_pool_options.max_blocked says
  *
  * A worker that is not due steps back, between two tasks: it hands over what is in its
  * deque, and is dormant for a while, for it is often called back soon; then its thread
@@ -14,6 +15,10 @@
  *                           ^-------call----------/
  *
  * All this is under a lock, for it is rare. Others read `due` and `places` without.
+ *
+ * A worker that sleeps in a task takes up no other. When all that are present sleep so,
+ * some of them for groups, the pool is stuck: what is queued can be run only by these,
+ * each those of its own, and so whoever comes upon that rouses them.
  */
 #ifndef SP_SCHED_STAFF_H
 #define SP_SCHED_STAFF_H
@@ -37,9 +42,14 @@ enum sp__presence {
 
 struct sp__staff {
     struct sp__lock lock;
-    uint32_t blocked;  /* workers between sp_blocking_begin() and _end(); locked */
+    uint32_t blocked; /* workers between sp_blocking_begin() and _end(); locked */
+    uint32_t
+        asleep; /* workers that sleep in tasks, the blocked ones included; locked */
+    uint32_t waiting;  /* of these, for groups; locked */
+    uint32_t present;  /* workers that are; locked */
     uint32_t capacity; /* places; constant */
     uint32_t most;     /* that sp_pool_resize() may ask for; constant */
+    uint32_t spare;    /* for so many of the blocked somebody stands in; constant */
 
     _Atomic(uint32_t) wanted; /* written under the lock */
     _Atomic(uint32_t) due;    /* likewise; a worker at this place is too many (S6) */
@@ -72,6 +82,22 @@ static inline bool sp__staff_is_due(const struct sp__staff *staff, uint32_t inde
 
 /** Worker that is one too many: step back. False: its thread is to end. */
 bool sp__staff_step_back(struct sp__worker *worker);
+
+/**
+ * The worker will sleep, in a task: be it for the tasks of `group`, whose word has
+ * SP__GROUP_LOOK set when it shall look for them again; NULL: for something else. When
+ * `is_blocked`, somebody stands in. For another reason than a group the worker must not
+ * have said so already.
+ */
+void sp__staff_falls_asleep(struct sp__worker *worker, sp_group *group,
+                            bool is_blocked);
+
+/** It goes on. */
+void sp__staff_rises(struct sp__worker *worker, bool is_blocked);
+
+/** If the pool is stuck, what is queued goes to the injector, and those who wait for
+ * groups look there. */
+void sp__staff_rouse(sp_pool *pool);
 
 /** The pool was closed: no worker need stay dormant. */
 void sp__staff_dismiss(sp_pool *pool);

@@ -154,13 +154,16 @@ static void run(sp_task *task)
 bool sp__task_execute(sp_task *task, void (*before_end)(void *), void *arg)
 {
     if (sp__task_is_detached(task)) {
-        sp_task *outer = sp__task_set_current(task);
-        sp__detached_run(task);
-        sp__task_set_current(outer);
-        if (before_end)
-            before_end(arg);
+        bool is_due = !is_revoked(task);
+        if (is_due) {
+            sp_task *outer = sp__task_set_current(task);
+            sp__detached_run(task);
+            sp__task_set_current(outer);
+            if (before_end)
+                before_end(arg);
+        }
         sp__detached_end(task);
-        return true;
+        return is_due;
     }
     if (!sp__task_claim(task)) {
         sp_task_unref(task);

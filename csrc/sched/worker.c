@@ -131,6 +131,48 @@ static void push_injected(struct sp__worker *worker, sp_task **tasks, uint32_t n
         spill(worker);
 }
 
+void sp__worker_lay_open(struct sp__worker *worker)
+{
+    if (sp__deque_is_empty(&worker->deque))
+        return;
+    while (!sp__deque_is_empty(&worker->deque))
+        spill(worker);
+    sp__idle_notify(&worker->pool->idle);
+}
+
+sp_task *sp__worker_pop_of(struct sp__worker *worker, const sp_group *group)
+{
+    sp_task *task = sp__deque_pop(&worker->deque);
+    if (!task || task->group == group)
+        return task;
+    push_injected(worker, &task, 1);
+    sp__idle_notify(&worker->pool->idle);
+    return NULL;
+}
+
+sp_task *sp__worker_take_of(struct sp__worker *worker, const sp_group *group,
+                            uint32_t *ret_arrivals)
+{
+    sp_pool *pool = worker->pool;
+    sp_task *batch[INJECTOR_BATCH];
+    uint32_t most =
+        load_relaxed(&pool->injector.n_normal) / load_relaxed(&pool->staff.due);
+    uint32_t n = 0;
+    enum sp__inject_result result;
+
+    most = most < INJECTOR_BATCH ? most + 1 : INJECTOR_BATCH;
+    while ((result = sp__injector_take_of(&pool->injector, group, batch, most, &n,
+                                          ret_arrivals)) == SP__INJECT_MAYBE)
+        sp__os_yield(); /* somebody else has its lock */
+    if (result == SP__INJECT_TAKEN) {
+        count(&worker->injected, n);
+        push_injected(worker, batch + 1, n - 1);
+    }
+    if (result != SP__INJECT_NONE && (n > 1 || !sp__injector_is_empty(&pool->injector)))
+        sp__idle_notify(&worker->pool->idle);
+    return n > 0 ? batch[0] : NULL;
+}
+
 static sp_task *take_injected(struct sp__worker *worker, uint32_t lanes, uint32_t most)
 {
     sp_pool *pool = worker->pool;
@@ -262,6 +304,22 @@ static void execute(struct sp__worker *worker, sp_task *task)
         sp__task_throw_away(task);
     else
         sp__task_execute(task, search_before_end, worker);
+}
+
+/* It is in a task, so it has nothing to say of idling. */
+static void count_executed(void *arg)
+{
+    struct sp__worker *worker = arg;
+    count(&worker->executed, 1);
+}
+
+void sp__worker_nest(struct sp__worker *worker, sp_task *task)
+{
+    /* Kept: as in execute(). */
+    if (sp_unlikely(load_seq_cst(&worker->pool->abandons)))
+        sp__task_throw_away(task);
+    else
+        sp__task_execute(task, count_executed, worker);
 }
 
 void sp__worker_end_search(struct sp__worker *worker)

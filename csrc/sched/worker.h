@@ -31,6 +31,8 @@ struct sp__worker {
     enum sp__presence presence;  /* under staff.lock */
     _Atomic(uint32_t) is_called; /* a dormant one waits on it (L1) */
     uint32_t blocking;           /* sp_blocking_begin() without _end(); its own */
+    uint32_t sleeping;           /* reasons why it takes up no task; its own */
+    sp_group *waits_for;         /* and sleeps meanwhile; under staff.lock */
 
     /* The worker's own. */
     uint64_t random;
@@ -97,6 +99,22 @@ int64_t sp__keepalive_after(int64_t keepalive_ns, int64_t wake_ns);
 /** The worker, in its own thread, goes: its tasks go to the injector, and if it was the
  * last one searching another one searches. */
 void sp__worker_hand_over(struct sp__worker *worker);
+
+/**
+ * The worker, within a task, has taken another one from a queue: it runs that on top, or
+ * throws it away.
+ */
+void sp__worker_nest(struct sp__worker *worker, sp_task *task);
+
+/** The worker, within a task: its own newest task, if that is of the group; NULL. */
+sp_task *sp__worker_pop_of(struct sp__worker *worker, const sp_group *group);
+
+/** The same: a task of the group from the injector, and more of them for its deque. */
+sp_task *sp__worker_take_of(struct sp__worker *worker, const sp_group *group,
+                            uint32_t *ret_arrivals);
+
+/** The same: its tasks go to the injector. */
+void sp__worker_lay_open(struct sp__worker *worker);
 
 /** In the child of a fork the calling thread is no worker. */
 void sp__worker_forget(void);

@@ -149,6 +149,7 @@ struct life {
     sp_pool *pool;
     sp_completion *queue;
     sp_group group;
+    sp_group errands; /* without a token */
     sp_token token;
     struct job jobs[TASKS], children[TASKS];
     _Atomic(uint32_t) calls; /* of spawned tasks */
@@ -205,7 +206,7 @@ static uint32_t spawn_all(struct life *life)
     memcpy(large, &life, sizeof life);
     for (int i = 0; i < CALLS; i++) {
         bool is_large = i % 2;
-        sp_status status = sp_spawn(life->pool, &life->group, call,
+        sp_status status = sp_spawn(life->pool, &life->errands, call,
                                     is_large ? (void *)large : (void *)&life,
                                     is_large ? sizeof large : sizeof life);
         CHECK(status == SP_OK || status == SP_ENOMEM);
@@ -337,6 +338,7 @@ static void use(struct life *life, bool abandons)
     sp_token_init(&life->token, NULL);
     sp_group_init(&life->group);
     sp_group_set_token(&life->group, &life->token);
+    sp_group_init(&life->errands);
     for (int i = 0; i < TASKS; i++) {
         init_job(life, &life->jobs[i], i % 3 ? NULL : &life->children[i]);
         life->jobs[i].blocks = i % 4 == 1;
@@ -369,6 +371,7 @@ static void use(struct life *life, bool abandons)
         }
     }
     CHECK_EQ(sp_group_unfinished(&life->group), unsubmitted);
+    CHECK_EQ(sp_group_unfinished(&life->errands), 0);
     uint32_t calls = load_seq_cst(&life->calls);
     CHECK(abandons ? calls <= spawned : calls == spawned, "%u of %u", calls, spawned);
     if (life->queue)

@@ -219,6 +219,30 @@ LITMUS = [
         lambda r, last: r["sleepers"] == 0 and r["places"] == 1,
     ),
     Litmus(
+        "G2",
+        "who is asked to look finds what is in the injector",
+        {"inbox": 0, "word": 0},
+        [
+            [
+                update("inbox", SC, to(1)),
+                update(
+                    "word", REL, to(1), source=("staff.c", "ask_waiters", "fetch_or")
+                ),
+            ],
+            [
+                update(
+                    "word",
+                    ACQ,
+                    plus(0),
+                    "word",
+                    source=("help.c", "sleep_on_word", "fetch_or"),
+                ),
+                load("inbox", SC, "inbox"),
+            ],
+        ],
+        lambda r, last: r["word"] == 1 and r["inbox"] == 0,
+    ),
+    Litmus(
         "X2",
         "who sees all asleep sees what they left in the queues",
         {"bottom": 0, "awake": 1},

@@ -121,8 +121,8 @@ TWINS = [
     Twin(
         "two may hold the injector's lock",
         "sched/injector.c",
-        "        !cas_weak_acquire(&injector->lock, &unlocked, 1))",
-        "        fetch_or_acq_rel(&injector->lock, unlocked + 1) > 1)",
+        "           cas_weak_acquire(&injector->lock, &unlocked, 1);",
+        "           fetch_or_acq_rel(&injector->lock, unlocked + 1) <= 1;",
     ),
     Twin(
         "the injector's lock is given back relaxed",
@@ -249,13 +249,13 @@ TWINS = [
     Twin(
         "a group is looked at after its last task has left",
         "sched/group.c",
-        "    if (old == (SP__GROUP_WAITER | n))",
+        "    if ((old & ~SP__GROUP_LOOK) == (SP__GROUP_WAITER | n))",
         "    if (load_acquire(&group->unfinished) == SP__GROUP_WAITER)",
     ),
     Twin(
         "nobody wakes who waits for a group",
         "sched/group.c",
-        "    if (old == (SP__GROUP_WAITER | n))",
+        "    if ((old & ~SP__GROUP_LOOK) == (SP__GROUP_WAITER | n))",
         "    if (old == (SP__GROUP_WAITER | (n + 1)))",
     ),
     # ------------------------------------------------------------------ region
@@ -341,11 +341,91 @@ TWINS = [
         "        sp__os_wake_all(&pool->running);",
         "        sp__os_pause();",
     ),
+    # -------------------------------------------------------------------- help
+    Twin(
+        "a worker that waits keeps back what it has counted",
+        "sched/help.c",
+        "            sp__detached_tell(worker, NULL);\n            if (spin",
+        "            if (spin",
+    ),
+    Twin(
+        "a worker that waits runs strangers' tasks",
+        "sched/worker.c",
+        "    if (!task || task->group == group)",
+        "    if (!task || group)",
+    ),
+    Twin(
+        "what is put back is told to nobody",
+        "sched/worker.c",
+        "    push_injected(worker, &task, 1);\n"
+        "    sp__idle_notify(&worker->pool->idle);",
+        "    push_injected(worker, &task, 1);",
+    ),
+    Twin(
+        "what is taken along for a group is told to nobody",
+        "sched/worker.c",
+        "    if (result != SP__INJECT_NONE &&",
+        "    if (result == SP__INJECT_MAYBE &&",
+    ),
+    Twin(
+        "who waits is not asked to look when all are asleep",
+        "sched/staff.c",
+        "    empty_deques(pool);\n    ask_waiters(pool);",
+        "    empty_deques(pool);",
+    ),
+    Twin(
+        "those who sleep keep what is in their deques",
+        "sched/staff.c",
+        "    empty_deques(pool);\n    ask_waiters(pool);",
+        "    ask_waiters(pool);",
+    ),
+    Twin(
+        "who waits is not asked to look at what comes from outside",
+        "sched/idle.c",
+        "    if (sp_unlikely(load_seq_cst(&idle->is_stuck)))",
+        "    if (sp_unlikely(load_seq_cst(&idle->searching) > 1000))",
+    ),
+    Twin(
+        "the last one awake goes and asks nobody to look",
+        "sched/staff.c",
+        "    look_if_stuck(worker->pool);\n    store_relaxed(&worker->is_called, 0u);",
+        "    store_relaxed(&worker->is_called, 0u);",
+    ),
+    Twin(
+        "a group that is to be looked for ends unheard",
+        "sched/group.c",
+        "    if ((old & ~SP__GROUP_LOOK) == ",
+        "    if (old == ",
+    ),
+    Twin(
+        "the place up to which was looked is kept when it is taken",
+        "sched/injector.c",
+        "        if (task == lane->walked)",
+        "        if (task == NULL)",
+    ),
+    Twin(
+        "the place up to which was looked counts for every group",
+        "sched/injector.c",
+        "            injector->lanes[i].walked = NULL;",
+        "            injector->lanes[i].walked += 0;",
+    ),
+    Twin(
+        "the newest task is taken out and stays the newest",
+        "sched/injector.c",
+        "            if (!next)\n                lane->newest = before;",
+        "            if (!next && !before)\n                lane->newest = before;",
+    ),
+    Twin(
+        "whoever sleeps for a frame counts as awake",
+        "sched/frame.c",
+        "    sp__staff_falls_asleep(worker, NULL, false);",
+        "    worker->sleeping++, worker->pool->staff.asleep += 0;",
+    ),
     # ------------------------------------------------------------------- staff
     Twin(
         "two threads join the workers",
         "sched/staff.c",
-        "        worker->presence = SP__ABSENT;\n    }",
+        "        set_presence(&pool->staff, worker, SP__ABSENT);\n    }",
         "    }",
     ),
     Twin(
