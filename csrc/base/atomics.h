@@ -67,6 +67,8 @@ void sp__chaos(void);
     (sp__chaos(), atomic_fetch_or_explicit((p), (v), memory_order_seq_cst))
 #define fetch_and_relaxed(p, v) \
     (sp__chaos(), atomic_fetch_and_explicit((p), (v), memory_order_relaxed))
+#define fetch_and_acquire(p, v) \
+    (sp__chaos(), atomic_fetch_and_explicit((p), (v), memory_order_acquire))
 #define fetch_and_acq_rel(p, v) \
     (sp__chaos(), atomic_fetch_and_explicit((p), (v), memory_order_acq_rel))
 #define fetch_and_seq_cst(p, v) \

@@ -581,7 +581,7 @@ static inline int sp_join(sp_worker *worker, sp_frame *frame)
  * all. Lives in memory of the caller's, longer than its tasks.
  */
 struct sp_group {
-    SP__ATOMIC(uint32_t) unfinished; /* top bit: somebody waits */
+    SP__ATOMIC(uint32_t) unfinished; /* top bits: somebody waits */
     uint32_t reserved;
     sp_token *token;
 };
@@ -604,12 +604,13 @@ uint32_t sp_group_unfinished(const sp_group *group);
 /**
  * Wait until no task is unfinished. Returns as sp_task_wait() does.
  *
- * A worker that waits runs tasks of the group that are queued in its pool, and never any
- * other: its stack may hold a lock that those do not take, and is as deep as the tree of
- * those who wait. When there are none, it looks for a while, then sleeps, and another
- * worker stands in, see sp_blocking_begin(). Where none does, nothing hangs as long as
- * tasks wait only for groups that they made, with what they, and what these, spawned in
- * the same pool. A task must not wait for a group that counts it.
+ * A worker that waits runs tasks of the group, out of its own deque and the injector, and
+ * never any other: its stack is as deep as the tree of those who wait. It may hold a lock,
+ * if who else takes that does so after sp_blocking_begin(). When there are none, it looks
+ * for a while, then sleeps, and another worker stands in. Where none does, nothing hangs
+ * as long as tasks wait only for groups that they made, with what they, and what these,
+ * spawned in the same pool. With a timeout of 0 nothing is run. A task must not wait for
+ * a group that counts it.
  */
 sp_status sp_group_wait(sp_group *group, int64_t timeout_ns);
 

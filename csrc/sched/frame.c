@@ -55,6 +55,7 @@ void sp__frames_init(struct sp__frames *frames)
     /* `limit` is 0: nothing is shown, so the first fork shows. In the child of a fork
      * there may have been frames, of threads that are gone. */
     frames->open = (sp_worker){.forked = frames->forked};
+    frames->named = 0;
     uint64_t turn = load_relaxed(&frames->shown) & ~(TURN - 1);
     if (turn == 0) {
         turn = SP_FIRST_COUNT * TURN;
@@ -86,12 +87,32 @@ static void ask(struct sp__frames *frames)
     store_seq_cst(&frames->open.limit, 0u);
 }
 
+static uint32_t count_forked(const struct sp__frames *frames)
+{
+    return frames->open.n < SP_FRAME_CAPACITY ? frames->open.n : SP_FRAME_CAPACITY;
+}
+
+uint32_t sp__frames_name(struct sp__frames *frames)
+{
+    uint32_t n = count_forked(frames);
+    uint32_t named = frames->named;
+    uint32_t first = frames->open.split > named ? frames->open.split : named;
+    for (uint32_t i = first; i < n; i++)
+        frames->slots[i].task = sp__task_current();
+    frames->named = n;
+    return named;
+}
+
+void sp__frames_unname(struct sp__frames *frames, uint32_t named)
+{
+    frames->named = named;
+}
+
 /* Show the older half of the private frames, all when somebody is idle. */
 static void show(struct sp__frames *frames)
 {
     struct sp__idle *idle = &worker_of(frames)->pool->idle;
-    uint32_t n =
-        frames->open.n < SP_FRAME_CAPACITY ? frames->open.n : SP_FRAME_CAPACITY;
+    uint32_t n = count_forked(frames);
     uint32_t first = frames->open.split;
     bool is_wanted = sp__idle_has_idle(idle);
 
@@ -111,7 +132,8 @@ static void show(struct sp__frames *frames)
     for (uint32_t i = first; i < split; i++) {
         struct sp__frame_slot *slot = &frames->slots[i];
         slot->frame = frames->forked[i];
-        slot->task = sp__task_current();
+        if (i >= frames->named)
+            slot->task = sp__task_current();
         store_relaxed(&slot->state, SHOWN);
     }
     frames->open.split = split;

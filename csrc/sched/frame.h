@@ -59,12 +59,13 @@ struct sp__frame_slot {
     _Atomic(uint32_t) state; /* enum in frame.c; publishes code and words (F2) */
     int code;                /* what it returned */
     sp_frame *frame;         /* written while private, read by its thief (F1) */
-    sp_task *task;           /* likewise: whose stop flag it looks at */
+    sp_task *task;           /* likewise: whose stop flag it looks at (see `named`) */
     char *words;             /* its sp_fail(), or NULL; the owner frees them */
 };
 
 struct sp__frames {
     SP_CACHE_ALIGNED sp_worker open; /* what sp_fork() and sp_join() use */
+    uint32_t named;                  /* slots below have their task; owner's own */
     sp_frame *forked[SP_FRAME_CAPACITY];
 
     /* top: 16 | split: 16 | turn: 32. `turn` counts the frames and roots that this
@@ -79,6 +80,14 @@ struct sp__frames {
 
 /** Prepare in zeroed memory, or again when no thread uses it. */
 void sp__frames_init(struct sp__frames *frames);
+
+/**
+ * Owner, before it runs another task on top of this one's frames: they are this one's,
+ * also those that are not shown before that.
+ * @return for sp__frames_unname(), when the other task is over.
+ */
+uint32_t sp__frames_name(struct sp__frames *frames);
+void sp__frames_unname(struct sp__frames *frames, uint32_t named);
 
 /** Anyone: a frame can be stolen. One that was shown before, in the seq-cst
  * order, is not overlooked (S5). */

@@ -83,7 +83,8 @@ static sp_status sleep_on_word(struct wait *wait, sp_task **ret_task)
         if ((state & SP__GROUP_COUNT) == 0)
             return SP_OK;
         if (state & SP__GROUP_LOOK) {
-            fetch_and_relaxed(word, ~SP__GROUP_LOOK);
+            /* acquire (G2): it may have been set again since. */
+            fetch_and_acquire(word, ~SP__GROUP_LOOK);
             if ((*ret_task = take_injected(wait)) != NULL)
                 return SP_OK;
             continue;
@@ -123,6 +124,7 @@ sp_status sp__help_wait(struct sp__worker *worker, sp_group *group, int64_t time
         .arrivals = sp__injector_arrivals(&worker->pool->injector),
     };
     sp_status status = SP_OK;
+    uint32_t named = sp__frames_name(&worker->frames);
     while (status == SP_OK && !is_done(&wait)) {
         if (is_late(&wait)) {
             status = SP_ETIMEDOUT;
@@ -141,6 +143,7 @@ sp_status sp__help_wait(struct sp__worker *worker, sp_group *group, int64_t time
             wait.until = 0;
         }
     }
+    sp__frames_unname(&worker->frames, named);
     sp__detached_tell(worker, NULL);
     if (status != SP_OK && sp_group_unfinished(group) == 0)
         return SP_OK;

@@ -144,14 +144,28 @@ static uint32_t count_present(const sp_pool *pool)
     return n;
 }
 
-/* Under the lock. */
-static void set_due(struct sp__staff *staff)
+/* Under the lock: so many workers that as many as are wanted are not blocked. */
+static uint32_t count_due(const sp_pool *pool)
 {
-    uint32_t stand_ins = staff->blocked < staff->spare ? staff->blocked : staff->spare;
-    uint64_t due = (uint64_t)load_relaxed(&staff->wanted) + stand_ins;
+    const struct sp__staff *staff = &pool->staff;
+    uint32_t wanted = load_relaxed(&staff->wanted);
+    uint32_t due = wanted, missing = 0, stand_ins = 0;
+    for (uint32_t i = 0; i < wanted && staff->blocked > 0; i++)
+        missing += pool->workers[i].is_blocked;
+    while (missing > 0 && stand_ins < staff->spare && due < staff->capacity) {
+        const struct sp__worker *worker = &pool->workers[due++];
+        missing -= !worker->is_blocked;
+        stand_ins += !worker->is_surplus;
+    }
+    return due;
+}
+
+/* Under the lock. */
+static void set_due(sp_pool *pool)
+{
     /* seq-cst (S6): before a look at `sleepers`. Kept: who announces his sleep after
      * that reads `sleepers` as it was left there, and sees this. */
-    store_seq_cst(&staff->due, due > staff->capacity ? staff->capacity : (uint32_t)due);
+    store_seq_cst(&pool->staff.due, count_due(pool));
 }
 
 /* Under the lock: as many as are wanted, or as we can get. */
@@ -163,7 +177,7 @@ static sp_status fill_wanted(sp_pool *pool)
         uint32_t n = count_present(pool);
         if (n < load_relaxed(&staff->wanted)) {
             store_relaxed(&staff->wanted, n);
-            set_due(staff);
+            set_due(pool);
         }
     }
     return status;
@@ -198,8 +212,12 @@ sp_status sp_pool_resize(sp_pool *pool, uint32_t workers)
     sp__lock_take(&staff->lock);
     sp_status status = SP_ECLOSED;
     if (!sp__injector_is_closed(&pool->injector)) {
+        for (uint32_t i = workers; i < load_relaxed(&staff->wanted); i++)
+            pool->workers[i].is_surplus = pool->workers[i].is_blocked;
+        for (uint32_t i = 0; i < workers; i++)
+            pool->workers[i].is_surplus = false;
         store_relaxed(&staff->wanted, workers);
-        set_due(staff);
+        set_due(pool);
         sp__idle_resize(&pool->idle, workers);
         status = fill_wanted(pool);
     }
@@ -353,8 +371,9 @@ void sp__staff_falls_asleep(struct sp__worker *worker, sp_group *group, bool is_
     worker->waits_for = group;
     staff->waiting += group != NULL;
     if (is_blocked && worker->blocking++ == 0) {
+        worker->is_blocked = true;
         staff->blocked++;
-        set_due(staff);
+        set_due(pool);
         fill(pool); /* if a thread is refused, there is one less */
     }
     if (worker->sleeping++ == 0)
@@ -371,8 +390,9 @@ void sp__staff_rises(struct sp__worker *worker, bool is_blocked)
     staff->waiting -= worker->waits_for != NULL;
     worker->waits_for = NULL;
     if (is_blocked && --worker->blocking == 0) {
+        worker->is_blocked = worker->is_surplus = false;
         staff->blocked--;
-        set_due(staff);
+        set_due(pool);
     }
     if (--worker->sleeping == 0)
         staff->asleep--;

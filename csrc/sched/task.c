@@ -188,7 +188,11 @@ sp_status sp_task_run(sp_task *task)
         end_claimed(task, SP_CANCELLED, 0);
         return SP_ECANCELLED;
     }
+    struct sp__worker *worker = sp__worker_current();
+    uint32_t named = worker ? sp__frames_name(&worker->frames) : 0;
     run(task);
+    if (worker)
+        sp__frames_unname(&worker->frames, named);
     end_claimed(task, SP_DONE, 0);
     return SP_OK;
 }

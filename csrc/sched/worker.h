@@ -33,6 +33,8 @@ struct sp__worker {
     uint32_t blocking;           /* sp_blocking_begin() without _end(); its own */
     uint32_t sleeping;           /* reasons why it takes up no task; its own */
     sp_group *waits_for;         /* and sleeps meanwhile; under staff.lock */
+    bool is_blocked;             /* sp_blocking_begin(); under staff.lock */
+    bool is_surplus;             /* that was so when the pool shrank; likewise */
 
     /* The worker's own. */
     uint64_t random;

@@ -365,6 +365,114 @@ static void a_stolen_frame_sees_that_its_task_is_cancelled(void)
     sp_pool_free(pool);
 }
 
+/* ------------------------------------------- a task on top of another's frames */
+
+struct below {
+    sp_pool *pool;
+    bool waits_for_group;
+    _Atomic(uint32_t) first_runs, above_runs, last_runs, above_is_over;
+    struct part {
+        sp_frame frame;
+        struct below *below;
+    } parts[3];
+    struct above {
+        sp_task task;
+        struct below *below;
+    } above;
+};
+
+static int return_at_once(sp_worker *worker, sp_frame *frame)
+{
+    (void)worker, (void)frame;
+    return 0;
+}
+
+static int run_first(sp_worker *worker, sp_frame *frame)
+{
+    struct below *below = ((struct part *)frame)->below;
+    (void)worker;
+    store_seq_cst(&below->first_runs, 1u);
+    await(&below->above_runs, 1);
+    return 0;
+}
+
+static int run_last(sp_worker *worker, sp_frame *frame)
+{
+    struct below *below = ((struct part *)frame)->below;
+    (void)worker;
+    store_seq_cst(&below->last_runs, 1u);
+    await(&below->above_is_over, 1);
+    CHECK(sp_current_token() == NULL, "of the task above");
+    CHECK(!sp_cancelled(), "as the task above is");
+    return 0;
+}
+
+/* The second frame is stolen, too, and so this one's forks show the third. */
+static int fork_until_the_last_runs(sp_worker *worker, sp_frame *frame)
+{
+    struct below *below = ((struct part *)frame)->below;
+    store_seq_cst(&below->above_runs, 1u);
+    while (!load_seq_cst(&below->last_runs)) {
+        sp_frame own;
+        sp_fork(worker, &own, return_at_once);
+        CHECK_EQ(sp_join(worker, &own), 0);
+    }
+    return 0;
+}
+
+static void run_above(sp_task *task)
+{
+    struct part root = {.below = ((struct above *)task)->below};
+    CHECK_EQ(sp_run(NULL, &root.frame, fork_until_the_last_runs), 0);
+}
+
+static void wait_for_above(struct below *below)
+{
+    sp_token token;
+    sp_group group;
+    sp_task *task = &below->above.task;
+    sp_token_init(&token, NULL);
+    sp_group_init(&group);
+    sp_group_set_token(&group, &token);
+    below->above.below = below;
+    sp_task_init(task, run_above, NULL);
+    sp_group_add(&group, task);
+    CHECK_EQ(sp_submit(below->pool, task), SP_OK);
+    if (below->waits_for_group)
+        wait_for_group(&group);
+    CHECK_EQ(wait_for_task(task), SP_OK);
+    sp_token_cancel(&token);
+    store_seq_cst(&below->above_is_over, 1u);
+    await(&below->last_runs, 1);
+}
+
+static int fork_below(sp_worker *worker, sp_frame *frame)
+{
+    struct below *below = ((struct part *)frame)->below;
+    struct part *parts = below->parts;
+    sp_fork(worker, &parts[0].frame, run_first);
+    await(&below->first_runs, 1);
+    sp_fork(worker, &parts[1].frame,
+            return_at_once); /* shows itself; the next does not */
+    sp_fork(worker, &parts[2].frame, run_last);
+    wait_for_above(below);
+    for (int i = 2; i >= 0; i--)
+        CHECK_EQ(sp_join(worker, &parts[i].frame), 0);
+    return 0;
+}
+
+static void frames_that_are_shown_under_a_task_are_not_that_tasks(void)
+{
+    for (long round = check_rounds(20); round > 0; round--) {
+        struct below below = {.pool = new_pool(2), .waits_for_group = round % 2};
+        struct part root = {.below = &below};
+        for (int i = 0; i < 3; i++)
+            below.parts[i].below = &below;
+        CHECK_EQ(sp_run(below.pool, &root.frame, fork_below), 0);
+        sp_pool_free(below.pool);
+    }
+}
+
 int main(void)
 {
     RUN(without_a_pool_forks_are_plain_calls);
@@ -377,5 +485,6 @@ int main(void)
     RUN(a_forked_frame_is_stolen_while_its_owner_is_busy);
     RUN(a_joining_worker_runs_only_what_it_waits_for);
     RUN(a_stolen_frame_sees_that_its_task_is_cancelled);
+    RUN(frames_that_are_shown_under_a_task_are_not_that_tasks);
     return 0;
 }

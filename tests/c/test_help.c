@@ -349,6 +349,54 @@ static void wait_for_another_pool(void *arg)
     CHECK_EQ(load_seq_cst(&others->runs), 100);
 }
 
+struct ring {
+    sp_pool *pool;
+    const struct sp__worker *owner;
+    sp_group group;
+    _Atomic(uint32_t) is_joined, is_spawned;
+};
+
+static void do_nothing(void *arg)
+{
+    (void)arg;
+}
+
+static int run_piece(intptr_t begin, intptr_t end, void *arg)
+{
+    struct ring *ring = arg;
+    (void)begin, (void)end;
+    if (sp__worker_current() == ring->owner) {
+        await(&ring->is_joined, 1);
+        if (!load_seq_cst(&ring->is_spawned)) {
+            CHECK_EQ(sp_spawn(ring->pool, &ring->group, do_nothing, NULL, 0), SP_OK);
+            store_seq_cst(&ring->is_spawned, 1u);
+        }
+    } else if (fetch_or_seq_cst(&ring->is_joined, 1u) == 0) {
+        await(&ring->is_spawned, 1);
+        wait_for_group(&ring->group);
+    }
+    return 0;
+}
+
+static void own_a_loop(void *arg)
+{
+    struct ring *ring = *(struct ring **)arg;
+    sp_loop_options in_two = {.schedule = SP_STATIC};
+    ring->owner = sp__worker_current();
+    CHECK_EQ(sp_parallel_for_with(ring->pool, 0, 2, &in_two, run_piece, ring), SP_OK);
+}
+
+/* He sleeps until all have left the loop, and one of them waits for what he spawned. */
+static void a_task_in_the_deque_of_a_loops_owner_is_run(void)
+{
+    for (long round = check_rounds(20); round > 0; round--) {
+        struct ring ring = {.pool = new_pool(2, SP_NEVER)};
+        sp_group_init(&ring.group);
+        run_as_task(ring.pool, own_a_loop, &ring);
+        sp_pool_free(ring.pool);
+    }
+}
+
 static void a_worker_waits_for_another_pools_tasks(void)
 {
     struct others others;
@@ -512,6 +560,7 @@ int main(void)
     RUN(a_worker_waits_no_longer_than_it_was_told);
     RUN(a_worker_that_sleeps_runs_what_comes_from_outside);
     RUN(a_task_in_a_sleepers_deque_is_run_by_who_waits_for_it);
+    RUN(a_task_in_the_deque_of_a_loops_owner_is_run);
     RUN(a_worker_waits_for_another_pools_tasks);
     RUN(tasks_frames_and_loops_nest_and_none_is_a_stranger);
     return 0;

@@ -225,10 +225,11 @@ static void others_stand_in_for_blocked_workers(void)
 static void only_so_many_stand_in(void)
 {
     static struct crowd crowd;
-    for (uint32_t most = 0; most <= 2; most++) {
+    for (uint32_t i = 0; i < 6; i++) {
         sp_pool *pool;
+        uint32_t most = i / 2;
         sp_pool_options options = {
-            .workers = 1, .max_workers = 1, .max_blocked = most ? most : SP_NEVER};
+            .workers = 1, .max_workers = i % 2, .max_blocked = most ? most : SP_NEVER};
         CHECK_EQ(sp_pool_create(&pool, &options), SP_OK);
         gather(&crowd, pool, 5, true);
         await(&crowd.arrived, 1 + most);
@@ -237,6 +238,23 @@ static void only_so_many_stand_in(void)
         CHECK_EQ(load_seq_cst(&crowd.arrived), 5);
         sp_pool_free(pool);
     }
+}
+
+static void who_was_blocked_when_the_pool_shrank_is_no_stand_in(void)
+{
+    static struct crowd crowd;
+    sp_pool *pool;
+    sp_pool_options options = {.workers = 3, .max_workers = 3, .max_blocked = 1};
+    CHECK_EQ(sp_pool_create(&pool, &options), SP_OK);
+    gather(&crowd, pool, 3, true);
+    await(&crowd.arrived, 3);
+    CHECK_EQ(sp_pool_resize(pool, 1), SP_OK);
+    check_that_n_work_at_once(pool, 1);
+    CHECK_EQ(sp_pool_resize(pool, 3), SP_OK);
+    check_that_n_work_at_once(pool, 1);
+    disperse(&crowd);
+    check_that_n_work_at_once(pool, 3);
+    sp_pool_free(pool);
 }
 
 static void a_stand_in_that_is_refused_is_none_that_is_wanted(void)
@@ -445,6 +463,7 @@ int main(void)
     RUN(none_at_all_means_as_many_as_there_are_cpus);
     RUN(others_stand_in_for_blocked_workers);
     RUN(only_so_many_stand_in);
+    RUN(who_was_blocked_when_the_pool_shrank_is_no_stand_in);
     RUN(a_stand_in_that_is_refused_is_none_that_is_wanted);
     RUN(nothing_happens_outside_of_workers);
     RUN(blocking_may_be_nested);

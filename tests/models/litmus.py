@@ -243,6 +243,49 @@ LITMUS = [
         lambda r, last: r["word"] == 1 and r["inbox"] == 0,
     ),
     Litmus(
+        "G2",
+        "and what was there when he was asked again, before he had looked",
+        {"inbox": 0, "word": 1},
+        [
+            [
+                update("inbox", SC, to(1)),
+                update(
+                    "word", REL, to(3), source=("staff.c", "ask_waiters", "fetch_or")
+                ),
+            ],
+            [
+                update("word", ACQ, plus(0), "word"),
+                update(
+                    "word",
+                    ACQ,
+                    to(0),
+                    "cleared",
+                    source=("help.c", "sleep_on_word", "fetch_and"),
+                ),
+                load("inbox", SC, "inbox"),
+            ],
+        ],
+        lambda r, last: r["word"] == 1 and r["cleared"] == 3 and r["inbox"] == 0,
+    ),
+    Litmus(
+        "S8",
+        "who publishes sees that all are stuck, or they see the task",
+        {"inbox": 0, "is_stuck": 0},
+        [
+            [
+                update("inbox", SC, to(1), source=(INJECTOR, "push", "cas")),
+                load(
+                    "is_stuck", SC, "is_stuck", ("idle.c", "sp__idle_notify", "is_stuck")
+                ),
+            ],
+            [
+                store("is_stuck", SC, 1, ("staff.c", "look_if_stuck", "is_stuck")),
+                load("inbox", SC, "inbox", (INJECTOR, "sp__injector_take_of", "inbox")),
+            ],
+        ],
+        lambda r, last: r["is_stuck"] == 0 and r["inbox"] == 0,
+    ),
+    Litmus(
         "X2",
         "who sees all asleep sees what they left in the queues",
         {"bottom": 0, "awake": 1},
@@ -270,7 +313,7 @@ LITMUS = [
         [
             [
                 update("awake", RLX, plus(1)),
-                store("stashed", REL, 0, (INJECTOR, "take_from_lane", "stashed")),
+                store("stashed", REL, 0, (INJECTOR, "account", "stashed")),
             ],
             [
                 load("stashed", SC, "stashed"),
