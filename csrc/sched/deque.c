@@ -59,6 +59,23 @@ sp_task *sp__deque_pop(struct sp__deque *deque)
     return task;
 }
 
+uint32_t sp__deque_take_oldest(struct sp__deque *deque, sp_task **tasks, uint32_t max)
+{
+    int64_t bottom = load_relaxed(&deque->bottom);
+    int64_t top = load_relaxed(&deque->top);
+    for (;;) {
+        if (top >= bottom)
+            return 0;
+        uint32_t n = bottom - top < max ? (uint32_t)(bottom - top) : max;
+        for (uint32_t i = 0; i < n; i++)
+            tasks[i] = load_relaxed(&deque->slots[(top + i) & SLOT_MASK]);
+        /* seq-cst (D2): against thieves. Only we pop, and we do not. Kept: they change
+         * the same word. */
+        if (cas_seq_cst(&deque->top, &top, top + n))
+            return n;
+    }
+}
+
 enum sp__steal_result sp__deque_steal(struct sp__deque *deque, sp_task **ret_task)
 {
     /* seq-cst (D1): see pop(). Kept: who reads an old top loses below; D1 is

@@ -66,6 +66,16 @@ static inline bool sp__deque_push(struct sp__deque *deque, sp_task *task)
 /** Owner: take the task at the bottom; NULL when there is none. */
 sp_task *sp__deque_pop(struct sp__deque *deque);
 
+/** Owner: how many there are, or were a moment ago. */
+static inline uint32_t sp__deque_size(const struct sp__deque *deque)
+{
+    int64_t n = load_relaxed(&deque->bottom) - load_relaxed(&deque->top);
+    return n > 0 ? (uint32_t)n : 0;
+}
+
+/** Owner: take up to `max` tasks from the top, oldest first. Returns how many. */
+uint32_t sp__deque_take_oldest(struct sp__deque *deque, sp_task **tasks, uint32_t max);
+
 /** Anyone: take the task at the top. */
 enum sp__steal_result sp__deque_steal(struct sp__deque *deque, sp_task **ret_task);
 

@@ -1,6 +1,10 @@
 #include "sched/injector.h"
 
+#include <string.h>
+
+#include "base/memory.h"
 #include "base/os.h"
+#include "sched/task.h"
 
 #define CLOSED ((uintptr_t)1)
 
@@ -12,6 +16,7 @@ static sp_task *task_of(uintptr_t inbox)
 }
 
 #define STEPS_AHEAD 24
+#define TASKS_AHEAD 24 /* in a crate */
 
 /* A walk over a list would wait for one line after the other, each on another CPU. But the
  * tasks of one submitter lie in memory in even steps for long stretches (slab.h): so ask
@@ -81,6 +86,73 @@ void sp__injector_spill(struct sp__injector *injector, const struct sp__batch *b
     push(injector, batch->newest, batch->oldest, batch->has_high, true);
 }
 
+/* ----------------------------------------------------------------- crates */
+
+struct sp__crate *sp__crate_new(uint32_t max)
+{
+    struct sp__crate *crate = sp__alloc(sizeof *crate + max * sizeof *crate->tasks);
+    if (crate) {
+        store_relaxed(&crate->entry.state, SP__TASK_CRATE);
+        crate->entry.priority = SP_PRIORITY_NORMAL;
+        crate->begin = crate->end = 0;
+    }
+    return crate;
+}
+
+void sp__crate_free(struct sp__crate *crate)
+{
+    sp__free(crate);
+}
+
+/* NULL: it is a task. */
+static struct sp__crate *crate_of(sp_task *entry)
+{
+    return load_relaxed(&entry->state) & SP__TASK_CRATE
+               ? sp_container_of(entry, struct sp__crate, entry)
+               : NULL;
+}
+
+static uint32_t unpack(struct sp__crate *crate, sp_task **tasks, uint32_t max)
+{
+    uint32_t n = crate->end - crate->begin;
+    if (n > max)
+        n = max;
+    for (uint32_t i = 0; i < n; i++) {
+        tasks[i] = crate->tasks[crate->begin++];
+        sp_prefetch(tasks[i]);
+    }
+    return n;
+}
+
+/* The same of a group. What is not of it stays, in order, before what was not looked at. */
+static uint32_t unpack_of(struct sp__crate *crate, const sp_group *group,
+                          sp_task **tasks, uint32_t max)
+{
+    uint32_t i = crate->begin, n = 0, kept = 0;
+    for (; i < crate->end && n < max; i++) {
+        sp_task *task = crate->tasks[i];
+        if (i + TASKS_AHEAD < crate->end)
+            sp_prefetch(crate->tasks[i + TASKS_AHEAD]);
+        if (task->group == group)
+            tasks[n++] = task;
+        else
+            crate->tasks[crate->begin + kept++] = task;
+    }
+    sp_task **rest = &crate->tasks[i - kept];
+    memmove(rest, &crate->tasks[crate->begin], kept * sizeof *rest);
+    crate->begin = i - kept;
+    return n;
+}
+
+/* Under the lock: it is empty. */
+static void throw_away(struct sp__injector *injector, struct sp__crate *crate)
+{
+    crate->entry.next = injector->empty_crates;
+    injector->empty_crates = &crate->entry;
+}
+
+/* ------------------------------------------------------------------ lanes */
+
 /* Newest first on the way in, so each task goes before those that came before it. */
 static void put_in_front(struct sp__lane *lane, sp_task *task)
 {
@@ -114,8 +186,9 @@ static uint32_t sort_into_lanes(struct sp__injector *injector, sp_task *newest)
         newest = task->next;
         prefetch_ahead(task, newest);
         if (sp_likely(task->priority == SP_PRIORITY_NORMAL)) {
+            const struct sp__crate *crate = crate_of(task);
+            n_normal += crate ? crate->end - crate->begin : 1;
             put_in_front(&normal, task);
-            n_normal++;
         } else {
             put_in_front(task->priority == SP_PRIORITY_HIGH ? &high : &low, task);
         }
@@ -174,11 +247,20 @@ static uint32_t take_from_lane(struct sp__injector *injector, int i, sp_task **t
     struct sp__lane *lane = &injector->lanes[i];
     uint32_t n = 0;
     while (n < max && lane->oldest) {
-        sp_task *task = tasks[n++] = lane->oldest;
-        lane->oldest = task->next;
-        if (task == lane->walked)
+        sp_task *entry = lane->oldest;
+        struct sp__crate *crate = crate_of(entry);
+        if (!crate)
+            tasks[n++] = entry;
+        else
+            n += unpack(crate, tasks + n, max - n);
+        if (crate && crate->begin < crate->end)
+            break;
+        lane->oldest = entry->next;
+        if (entry == lane->walked)
             lane->walked = NULL;
-        prefetch_ahead(task, task->next);
+        prefetch_ahead(entry, entry->next);
+        if (crate)
+            throw_away(injector, crate);
     }
     account(injector, i, n);
     return n;
@@ -190,23 +272,32 @@ static uint32_t take_of_lane(struct sp__injector *injector, int i, sp_task **tas
 {
     struct sp__lane *lane = &injector->lanes[i];
     sp_task *before = lane->walked;
-    sp_task *task = before ? before->next : lane->oldest;
+    sp_task *entry = before ? before->next : lane->oldest;
     uint32_t n = 0;
-    while (task && n < max) {
-        sp_task *next = task->next;
-        prefetch_ahead(task, next);
-        if (task->group != injector->sought) {
-            before = task;
-        } else {
-            tasks[n++] = task;
-            if (before)
-                before->next = next;
-            else
-                lane->oldest = next;
-            if (!next)
-                lane->newest = before;
+    while (entry && n < max) {
+        sp_task *next = entry->next;
+        struct sp__crate *crate = crate_of(entry);
+        bool is_taken = !crate && entry->group == injector->sought;
+        prefetch_ahead(entry, next);
+        if (is_taken)
+            tasks[n++] = entry;
+        if (crate) {
+            n += unpack_of(crate, injector->sought, tasks + n, max - n);
+            is_taken = crate->begin == crate->end;
+            if (!is_taken && n == max)
+                break; /* there may be more in it */
         }
-        task = next;
+        if (!is_taken)
+            before = entry;
+        else if (before)
+            before->next = next;
+        else
+            lane->oldest = next;
+        if (is_taken && !next)
+            lane->newest = before;
+        if (is_taken && crate)
+            throw_away(injector, crate);
+        entry = next;
     }
     lane->walked = before;
     account(injector, i, n);
@@ -256,7 +347,14 @@ static void unlock(struct sp__injector *injector)
 {
     if (sp_unlikely(load_relaxed(&injector->stashed) & SP__LANE_HIGH))
         store_relaxed(&injector->is_urgent, SP__LANE_HIGH);
+    sp_task *empty = injector->empty_crates;
+    injector->empty_crates = NULL;
     store_release(&injector->lock, 0); /* (J2) */
+    while (empty) {
+        struct sp__crate *crate = crate_of(empty);
+        empty = empty->next;
+        sp__crate_free(crate);
+    }
 }
 
 enum sp__inject_result sp__injector_take(struct sp__injector *injector, uint32_t lanes,

@@ -24,6 +24,7 @@
 
 #include "base/atomics.h"
 #include "base/compiler.h"
+#include "sched/deque.h"
 #include "stealpool.h"
 
 enum {
@@ -47,7 +48,7 @@ struct sp__batch {
     bool has_high;
 };
 
-/** Add a task to a batch that was zeroed. */
+/** Add a task, or a crate's entry, to a batch that was zeroed. */
 static inline void sp__batch_add(struct sp__batch *batch, sp_task *task)
 {
     task->next = batch->newest;
@@ -56,6 +57,22 @@ static inline void sp__batch_add(struct sp__batch *batch, sp_task *task)
         batch->oldest = task;
     batch->has_high |= task->priority == SP_PRIORITY_HIGH;
 }
+
+/*
+ * Tasks of normal priority that go through the queue together: one entry in its lists, so
+ * that none of them is looked at on the way. Memory of its own, which goes with the last.
+ */
+struct sp__crate {
+    sp_task entry;
+    uint32_t begin; /* tasks that are left, oldest first */
+    uint32_t end;
+    sp_task *tasks[];
+};
+
+/** An empty one with room for `max`; for `tasks` and `end` to be written. NULL: no
+ * memory. */
+struct sp__crate *sp__crate_new(uint32_t max);
+void sp__crate_free(struct sp__crate *crate);
 
 struct sp__injector {
     /* Newest task, linked by `next`; lowest bit: closed. Publishes tasks (J1). */
@@ -66,6 +83,7 @@ struct sp__injector {
     _Atomic(uint32_t) arrivals;       /* how often the inbox was emptied into it */
     struct sp__lane lanes[SP__LANES]; /* under the lock */
     const sp_group *sought;           /* likewise; by sp__injector_take_of() */
+    sp_task *empty_crates;            /* likewise; to be freed */
     /* A hint: SP__LANE_HIGH = there may be a task of that lane. Before each task of his own
      * a worker looks here, so it is alone, and normal tasks never write to it. */
     SP_CACHE_ALIGNED _Atomic(uint32_t) is_urgent;

@@ -22,14 +22,17 @@ static struct sp__block *make_block(struct sp__slab *slab)
     return block;
 }
 
+static bool has_free(struct sp__slab *slab)
+{
+    if (!slab->free && load_relaxed(&slab->returned))
+        /* acquire (M1): whoever freed its cells is done with them. */
+        slab->free = exchange_acquire(&slab->returned, NULL);
+    return slab->free;
+}
+
 static bool begin_block(struct sp__slab *slab)
 {
-    struct sp__block *block = slab->free;
-    if (!block && load_relaxed(&slab->returned))
-        /* acquire (M1): whoever freed its cells is done with them. */
-        block = exchange_acquire(&slab->returned, NULL);
-    if (!block)
-        block = make_block(slab);
+    struct sp__block *block = has_free(slab) ? slab->free : make_block(slab);
     if (!block)
         return false;
     slab->free = block->next;
@@ -41,11 +44,11 @@ static bool begin_block(struct sp__slab *slab)
 }
 
 /* Whoever ran its last task has the cell's line. Ask for it some cells ahead. */
-static void prefetch(const struct sp__slab *slab, uint32_t cell)
+static void prefetch(struct sp__slab *slab, uint32_t cell)
 {
     if (cell < SP_SLAB_BLOCK_CELLS)
         sp_prefetch(&slab->block->cells[cell]);
-    else if (slab->free)
+    else if (has_free(slab))
         sp_prefetch(&slab->free->cells[cell - SP_SLAB_BLOCK_CELLS]);
 }
 

@@ -15,6 +15,7 @@
  *      bits 3..4   TICKET(i): ticket i is armed, deliver when it ends
  *      bit  5      STOP: a running task was asked to stop
  *      bit  6      DETACHED: nobody has a handle (spawn.c); the word never changes
+ *      bit  7      CRATE: no task, but many (injector.h); the word never changes
  *      bits 8..31  references
  *
  * Exactly one thread makes each change of phase: the one whose compare-exchange
@@ -38,6 +39,7 @@
 #define SP__TASK_TICKET(i) (0x8u << (i))
 #define SP__TASK_STOP 0x20u
 #define SP__TASK_DETACHED 0x40u
+#define SP__TASK_CRATE 0x80u
 #define SP__TASK_REF 0x100u
 
 /**

@@ -30,6 +30,11 @@
 /* Fewer tasks than this between two looks at the injector: see take_injected(). */
 #define STREAM_BATCH 16
 #define PAUSES_PER_STREAM_LOOK 16
+
+/* A thief who steals two tasks within that time is given so many together. */
+#define HANDED_OUT (SP_DEQUE_CAPACITY < 128 ? SP_DEQUE_CAPACITY / 2 : 128)
+#define SOON_NS 5000
+#define LOOKS_PER_GATHERING 32
 #define PAUSES_PER_LOOK 8
 #define YIELDS_PER_SEARCH 2
 #define ASK_EVERY_NS 2000000 /* which CPUs are open to us: a system call */
@@ -86,23 +91,41 @@ void sp__worker_leave_cpu(uint32_t cpu)
 
 /* ---------------------------------------------------------------- pushing */
 
-/* Move the older half of the deque to the injector, where all can get it. The
- * owner takes from the top like a thief, for the bottom is the newest. */
-static void spill(struct sp__worker *worker)
+/* Move the oldest tasks of the deque to the injector, where all can get them. The owner
+ * takes from the top like a thief, for the bottom is the newest. */
+static void spill_some(struct sp__worker *worker, uint32_t most)
 {
+    struct sp__crate *crate = sp__crate_new(most);
     struct sp__batch batch = {.newest = NULL};
-    for (int moved = 0; moved < SP_DEQUE_CAPACITY / 2;) {
+    if (crate) {
+        crate->end = sp__deque_take_oldest(&worker->deque, crate->tasks, most);
+        if (crate->end > 0)
+            sp__batch_add(&batch, &crate->entry);
+        else
+            sp__crate_free(crate);
+    } else {
         sp_task *task;
-        enum sp__steal_result result = sp__deque_steal(&worker->deque, &task);
-        if (result == SP__STEAL_EMPTY)
-            break;
-        if (result == SP__STEAL_LOST)
-            continue;
-        sp__batch_add(&batch, task);
-        moved++;
+        for (uint32_t i = 0;
+             i < most && sp__deque_take_oldest(&worker->deque, &task, 1) == 1; i++)
+            sp__batch_add(&batch, task);
     }
     if (batch.newest)
         sp__injector_spill(&worker->pool->injector, &batch);
+}
+
+static void spill(struct sp__worker *worker)
+{
+    spill_some(worker, SP_DEQUE_CAPACITY / 2);
+}
+
+/* A thief has asked: see take_gathered(). */
+static void hand_out(struct sp__worker *worker)
+{
+    uint32_t n = sp__deque_size(&worker->deque);
+    if (n < HANDED_OUT)
+        return;
+    store_relaxed(&worker->is_asked, 0u);
+    spill_some(worker, n - n / 4);
 }
 
 void sp__worker_push(struct sp__worker *worker, sp_task *const *tasks, size_t n)
@@ -119,6 +142,8 @@ void sp__worker_push(struct sp__worker *worker, sp_task *const *tasks, size_t n)
     if (sp_unlikely(special.newest))
         sp__injector_spill(&worker->pool->injector, &special);
     count(&worker->submitted, n);
+    if (sp_unlikely(load_relaxed(&worker->is_asked)))
+        hand_out(worker);
 }
 
 /* ---------------------------------------------------------------- finding */
@@ -213,6 +238,40 @@ static sp_task *take_injected(struct sp__worker *worker, uint32_t lanes, uint32_
     return n > 0 ? batch[0] : NULL;
 }
 
+/* We have stolen. Twice within a short time, from one who has made tasks meanwhile? */
+static void note_steal(struct sp__worker *worker, struct sp__worker *victim)
+{
+    int64_t now = sp__os_now_ns();
+    uint64_t submitted = load_relaxed(&victim->submitted);
+    worker->is_fed = victim == worker->robbed && submitted != worker->robbed_of &&
+                     now - worker->robbed_at < SOON_NS;
+    worker->robbed = victim;
+    worker->robbed_of = submitted;
+    worker->robbed_at = now;
+}
+
+/* Who steals short tasks one by one from the worker that makes them has each line from
+ * it, and it has each back. Ask for some together, and wait for about as long as it takes
+ * to make them. */
+static sp_task *take_gathered(struct sp__worker *worker)
+{
+    sp_pool *pool = worker->pool;
+    struct sp__worker *victim = worker->robbed;
+    if (!worker->is_fed || worker->keepalive_ns == 0)
+        return NULL;
+    if (!load_relaxed(&victim->is_asked))
+        store_relaxed(&victim->is_asked, 1u);
+    for (int i = 0; i < LOOKS_PER_GATHERING; i++) {
+        for (int j = 0; j < PAUSES_PER_LOOK; j++)
+            sp__os_pause();
+        if (!sp__injector_is_empty(&pool->injector))
+            return take_injected(worker, SP__LANE_HIGH | SP__LANE_NORMAL,
+                                 INJECTOR_BATCH);
+    }
+    worker->is_fed = false;
+    return NULL;
+}
+
 static sp_task *steal(struct sp__worker *worker)
 {
     sp_pool *pool = worker->pool;
@@ -229,6 +288,7 @@ static sp_task *steal(struct sp__worker *worker)
             result = sp__deque_steal(&pool->workers[victim].deque, &task);
         if (result == SP__STEAL_TAKEN) {
             count(&worker->stolen, 1);
+            note_steal(worker, &pool->workers[victim]);
             return task;
         }
     }
@@ -271,6 +331,8 @@ static sp_task *find_task(struct sp__worker *worker)
         return task;
     if ((task = take_injected(worker, SP__LANE_HIGH | SP__LANE_NORMAL,
                               INJECTOR_BATCH)) != NULL)
+        return task;
+    if ((task = take_gathered(worker)) != NULL)
         return task;
     if ((task = steal(worker)) != NULL)
         return task;
@@ -418,7 +480,7 @@ static bool search(struct sp__worker *worker)
     sp_pool *pool = worker->pool;
     uint32_t cpu = sp__os_current_cpu();
     store_relaxed(&worker->cpu, cpu);
-    if (load_relaxed(&pool->submit_cpu) == cpu)
+    if (load_relaxed(&pool->submit_cpu) == cpu && !worker->is_fed)
         return is_confined(worker) && search_by_yielding(pool);
     if (worker->keepalive_ns == 0)
         return false;
@@ -429,6 +491,7 @@ static bool search(struct sp__worker *worker)
         for (int i = 0; i < PAUSES_PER_LOOK; i++)
             sp__os_pause();
     } while (sp__os_now_ns() < until);
+    worker->is_fed = false;
     return false;
 }
 

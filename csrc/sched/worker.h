@@ -50,11 +50,18 @@ struct sp__worker {
     struct sp__freed freed; /* cells, of which their blocks are not yet told */
     sp_group *left;         /* has so many tasks less: not yet told, see spawn.h */
     uint32_t n_left;
-    bool is_streaming;  /* the last look at the injector found something */
-    bool was_in_region; /* the last thing it took up; so tasks are next */
+    bool is_streaming;         /* the last look at the injector found something */
+    bool was_in_region;        /* the last thing it took up; so tasks are next */
+    bool is_fed;               /* by `robbed`, with short tasks that this one makes */
+    struct sp__worker *robbed; /* from whom it has stolen last; */
+    int64_t robbed_at;         /* when, */
+    uint64_t robbed_of;        /* and how many that one had submitted */
+
+    /* Written by thieves; read by the worker at each push. */
+    SP_CACHE_ALIGNED _Atomic(uint32_t) is_asked; /* to hand out many tasks at once */
 
     /* Written by the worker; read by those who wonder whether to spin. */
-    _Atomic(uint32_t) cpu; /* where it last looked for work; with SP__ASLEEP, parked */
+    SP_CACHE_ALIGNED _Atomic(uint32_t) cpu; /* of its last look; SP__ASLEEP: parked */
 
     /* Written by the worker, read by sp_pool_get_stats(). */
     _Atomic(uint64_t) executed;

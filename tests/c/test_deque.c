@@ -62,6 +62,24 @@ static void a_thief_steals_the_oldest(void)
     sp__free(deque);
 }
 
+static void the_owner_takes_many_of_the_oldest(void)
+{
+    sp_task *taken[CAPACITY];
+    struct sp__deque *deque = new_deque(CAPACITY - 1); /* across the end of the slots */
+    CHECK_EQ(sp__deque_take_oldest(deque, taken, 2), 0);
+    fill(deque, CAPACITY);
+    CHECK_EQ(sp__deque_size(deque), CAPACITY);
+    CHECK_EQ(sp__deque_take_oldest(deque, taken, CAPACITY - 1), CAPACITY - 1);
+    for (int i = 0; i < CAPACITY - 1; i++)
+        CHECK(taken[i] == &tasks[i]);
+    CHECK_EQ(sp__deque_size(deque), 1);
+    CHECK_EQ(sp__deque_take_oldest(deque, taken, CAPACITY), 1);
+    CHECK(taken[0] == &tasks[CAPACITY - 1]);
+    CHECK(!sp__deque_pop(deque));
+    fill(deque, CAPACITY);
+    sp__free(deque);
+}
+
 static void a_full_deque_refuses_and_keeps_what_it_has(void)
 {
     struct sp__deque *deque = new_deque(0);
@@ -151,6 +169,7 @@ int main(void)
     RUN(a_new_deque_is_empty);
     RUN(the_owner_pops_the_newest);
     RUN(a_thief_steals_the_oldest);
+    RUN(the_owner_takes_many_of_the_oldest);
     RUN(a_full_deque_refuses_and_keeps_what_it_has);
     RUN(a_stolen_slot_is_used_again);
     RUN(both_ends_meet);

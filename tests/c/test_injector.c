@@ -260,6 +260,134 @@ static void tasks_of_all_lanes_are_refused_together(void)
     sp__free(injector);
 }
 
+/* ------------------------------------------------------- crates and groups */
+
+/* tasks[first] ... tasks[last], as one entry. */
+static void spill_crate(struct sp__injector *injector, int first, int last)
+{
+    struct sp__batch batch = {.newest = NULL};
+    struct sp__crate *crate = sp__crate_new(N);
+    CHECK(crate);
+    for (int i = first; i <= last; i++)
+        crate->tasks[crate->end++] = &tasks[i];
+    sp__batch_add(&batch, &crate->entry);
+    sp__injector_spill(injector, &batch);
+}
+
+static void a_crate_is_unpacked_in_its_turn(void)
+{
+    struct sp__injector *injector = new_injector();
+    push(injector, 0, 1);
+    spill_crate(injector, 2, 5);
+    spill_crate(injector, 6, 6);
+    push(injector, 7, 8);
+    CHECK_EQ(take(injector, 0, 3), 3);
+    CHECK_EQ(load_relaxed(&injector->n_normal), 6);
+    CHECK_EQ(take(injector, 3, 1), 1);
+    CHECK_EQ(take(injector, 4, N), 5);
+    CHECK(sp__injector_is_empty(injector));
+    CHECK_EQ(load_relaxed(&injector->n_normal), 0);
+    spill_crate(injector, 9, 9);
+    CHECK_EQ(take(injector, 9, N), 1);
+    sp__free(injector);
+}
+
+static sp_group groups[2];
+
+static void set_groups(const char *letters)
+{
+    for (int i = 0; i < N; i++)
+        tasks[i].group = letters[i] == '.' ? NULL : &groups[letters[i] - 'a'];
+}
+
+/* Those of a group, by their numbers. */
+static void check_taken_of(struct sp__injector *injector, int group, uint32_t max,
+                           const char *numbers)
+{
+    sp_task *taken[N];
+    uint32_t n = 0, arrivals = 0;
+    enum sp__inject_result result =
+        sp__injector_take_of(injector, &groups[group], taken, max, &n, &arrivals);
+    CHECK_EQ(result == SP__INJECT_TAKEN, *numbers != 0);
+    CHECK_EQ(n, strlen(numbers));
+    for (uint32_t i = 0; i < n; i++)
+        CHECK(taken[i] == &tasks[numbers[i] - '0'], "%u", i);
+    if (result != SP__INJECT_TAKEN)
+        CHECK(!sp__injector_has_arrivals(injector, arrivals));
+}
+
+static void those_of_a_group_are_taken_from_among_others(void)
+{
+    for (int way = 0; way < 4; way++) {
+        struct sp__injector *injector = new_injector();
+        set_groups(".a.aab.ab.");
+        for (int i = 0; i < N; i += 5)
+            if (way & (i ? 1 : 2))
+                spill_crate(injector, i, i + 4);
+            else
+                push(injector, i, i + 4);
+        CHECK(sp__injector_has_arrivals(injector, sp__injector_arrivals(injector)));
+        check_taken_of(injector, 0, 2, "13");
+        check_taken_of(injector, 0, N, "47");
+        check_taken_of(injector, 0, N, "");
+        check_taken_of(injector, 1, 1, "5");
+        CHECK_EQ(load_relaxed(&injector->n_normal), 5);
+        sp_task *taken[N];
+        uint32_t n = 0;
+        CHECK_EQ(sp__injector_take(injector, SP__LANE_ALL, taken, 3, &n),
+                 SP__INJECT_TAKEN);
+        CHECK(n == 3 && taken[0] == &tasks[0] && taken[1] == &tasks[2] &&
+              taken[2] == &tasks[6]);
+        check_taken_of(injector, 1, N, "8");
+        check_taken_of(injector, 1, N, "");
+        CHECK_EQ(take(injector, 9, N), 1);
+        CHECK(sp__injector_is_empty(injector));
+        set_groups("..........");
+        sp__free(injector);
+    }
+}
+
+/* The place up to which a group was looked for is the last one, or is taken. */
+static void what_comes_later_is_looked_at_from_where_it_was_left(void)
+{
+    struct sp__injector *injector = new_injector();
+    set_groups("..a.a..a.a");
+    push(injector, 0, 1);
+    check_taken_of(injector, 0, N, "");
+    push(injector, 2, 3);
+    check_taken_of(injector, 0, N, "2");
+    CHECK_EQ(take(injector, 0, 2), 2);
+    CHECK_EQ(take(injector, 3, 1), 1);
+    CHECK(sp__injector_is_empty(injector));
+    push(injector, 4, 4);
+    check_taken_of(injector, 0, N, "4");
+    CHECK(sp__injector_is_empty(injector));
+    spill_crate(injector, 5, 6);
+    check_taken_of(injector, 0, N, "");
+    push(injector, 7, 7);
+    check_taken_of(injector, 0, N, "7");
+    CHECK_EQ(take(injector, 5, 1), 1);
+    push(injector, 9, 9);
+    check_taken_of(injector, 0, N, "9");
+    CHECK_EQ(take(injector, 6, N), 1);
+    CHECK(sp__injector_is_empty(injector));
+    set_groups("..........");
+    sp__free(injector);
+}
+
+static void a_high_task_of_another_group_stays_urgent(void)
+{
+    struct sp__injector *injector = new_injector();
+    mix_priorities();
+    set_groups("..a.......");
+    push(injector, 0, 2);
+    check_taken_of(injector, 0, N, "2");
+    CHECK(sp__injector_is_urgent(injector));
+    set_groups("..........");
+    reset_priorities();
+    sp__free(injector);
+}
+
 int main(void)
 {
     RUN(a_new_injector_is_empty_and_open);
@@ -273,5 +401,9 @@ int main(void)
     RUN(only_the_lanes_asked_for_are_taken);
     RUN(a_high_task_is_urgent_until_it_is_taken);
     RUN(tasks_of_all_lanes_are_refused_together);
+    RUN(a_crate_is_unpacked_in_its_turn);
+    RUN(those_of_a_group_are_taken_from_among_others);
+    RUN(what_comes_later_is_looked_at_from_where_it_was_left);
+    RUN(a_high_task_of_another_group_stays_urgent);
     return 0;
 }

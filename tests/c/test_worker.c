@@ -306,6 +306,7 @@ struct flood {
     sp_task **pointers;
     size_t n;
     _Atomic(uint32_t) run;
+    bool fails;
 };
 
 static void drop_in(sp_task *task)
@@ -318,6 +319,44 @@ static void flood_own_deque(sp_task *task)
 {
     struct flood *flood = (struct flood *)task;
     CHECK_EQ(sp_submit_many(flood->pool, flood->pointers, flood->n), SP_OK);
+}
+
+/* As thieves ask, who are given many at once: with memory for that, and without. */
+static void hand_out_when_asked(sp_task *task)
+{
+    struct flood *flood = (struct flood *)task;
+    struct sp__worker *worker = sp__worker_current();
+    store_relaxed(&worker->is_asked, 1u);
+    sp__alloc_fail_at(flood->fails ? 0 : -1, flood->fails);
+    for (size_t i = 0; i < flood->n; i++)
+        CHECK_EQ(sp_submit(flood->pool, flood->pointers[i]), SP_OK);
+    sp__alloc_fail_at(-1, false);
+    CHECK_EQ(load_relaxed(&worker->is_asked), 0);
+    CHECK(!sp__injector_is_empty(&flood->pool->injector));
+    CHECK(sp__deque_size(&worker->deque) < flood->n);
+}
+
+static void who_is_asked_hands_out_many_and_all_of_them_run(void)
+{
+    for (int fails = 0; fails < 2; fails++) {
+        struct flood flood = {
+            .pool = new_pool(1), .n = SP_DEQUE_CAPACITY / 2, .fails = fails};
+        flood.items = sp__alloc(flood.n * sizeof *flood.items);
+        flood.pointers = sp__alloc(flood.n * sizeof *flood.pointers);
+        for (size_t i = 0; i < flood.n; i++) {
+            flood.items[i].order = (struct order *)(void *)&flood;
+            flood.pointers[i] = &flood.items[i].task;
+            sp_task_init(flood.pointers[i], drop_in, NULL);
+        }
+        sp_task_init(&flood.task, hand_out_when_asked, NULL);
+        CHECK_EQ(sp_submit(flood.pool, &flood.task), SP_OK);
+        wait_for(&flood.task);
+        CHECK_EQ(sp_pool_shutdown(flood.pool, SP_DRAIN), SP_OK);
+        CHECK_EQ(load_relaxed(&flood.run), flood.n);
+        sp_pool_free(flood.pool);
+        sp__free(flood.items);
+        sp__free(flood.pointers);
+    }
 }
 
 static void more_than_fits_spills_and_all_of_it_runs(void)
@@ -506,6 +545,7 @@ int main(void)
     RUN(urgent_tasks_overtake_and_idle_ones_wait);
     RUN(urgent_tasks_overtake_the_own_deque);
     RUN(nothing_starves_in_a_stream_of_urgent_tasks);
+    RUN(who_is_asked_hands_out_many_and_all_of_them_run);
     RUN(more_than_fits_spills_and_all_of_it_runs);
     RUN(a_worker_that_feeds_itself_still_serves_others);
     RUN(a_worker_that_feeds_itself_still_serves_its_oldest_task);

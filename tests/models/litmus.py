@@ -389,7 +389,7 @@ LITMUS = [
                     ACQ,
                     to(0),
                     "returned",
-                    ("slab.c", "begin_block", "exchange"),
+                    ("slab.c", "has_free", "exchange"),
                 ),
                 store("cell", PLAIN, 2),
             ],

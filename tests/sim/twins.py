@@ -77,9 +77,9 @@ TWINS = [
     Twin(
         "a push publishes before it writes the slot",
         "sched/deque.c",
-        "    for (uint32_t i = 0; i < n; i++)\n",
+        "    for (uint32_t i = 0; i < n; i++)\n        store_relaxed",
         "    store_seq_cst(&deque->bottom, bottom + n);\n"
-        "    for (uint32_t i = 0; i < n; i++)\n",
+        "    for (uint32_t i = 0; i < n; i++)\n        store_relaxed",
     ),
     Twin(
         "a push publishes relaxed",
@@ -400,8 +400,8 @@ TWINS = [
     Twin(
         "the place up to which was looked is kept when it is taken",
         "sched/injector.c",
-        "        if (task == lane->walked)",
-        "        if (task == NULL)",
+        "        if (entry == lane->walked)",
+        "        if (entry == NULL)",
     ),
     Twin(
         "the place up to which was looked counts for every group",
@@ -412,14 +412,38 @@ TWINS = [
     Twin(
         "the newest task is taken out and stays the newest",
         "sched/injector.c",
-        "            if (!next)\n                lane->newest = before;",
-        "            if (!next && !before)\n                lane->newest = before;",
+        "        if (is_taken && !next)",
+        "        if (is_taken && !next && !before)",
     ),
     Twin(
         "whoever sleeps for a frame counts as awake",
         "sched/frame.c",
         "    sp__staff_falls_asleep(worker, NULL, false);",
         "    worker->sleeping++, worker->pool->staff.asleep += 0;",
+    ),
+    Twin(
+        "a crate is thrown away with tasks in it",
+        "sched/injector.c",
+        "        if (crate && crate->begin < crate->end)\n            break;",
+        "        if (crate && n == 0)\n            break;",
+    ),
+    Twin(
+        "others' tasks in a crate are lost with those of the group",
+        "sched/injector.c",
+        "    crate->begin = i - kept;",
+        "    crate->begin = i;",
+    ),
+    Twin(
+        "many are taken off a deque without asking the thieves",
+        "sched/deque.c",
+        "        if (cas_seq_cst(&deque->top, &top, top + n))\n            return n;",
+        "        store_seq_cst(&deque->top, top + n);\n        return n;",
+    ),
+    Twin(
+        "a thief is handed what it was not given",
+        "sched/worker.c",
+        "        if (crate->end > 0)\n            sp__batch_add",
+        "        if (most > 0)\n            sp__batch_add",
     ),
     # ------------------------------------------------------------------- staff
     Twin(
