@@ -274,9 +274,7 @@ LITMUS = [
         [
             [
                 update("inbox", SC, to(1), source=(INJECTOR, "push", "cas")),
-                load(
-                    "is_stuck", SC, "is_stuck", ("idle.c", "sp__idle_notify", "is_stuck")
-                ),
+                load("is_stuck", SC, "is_stuck", (IDLE, "sp__idle_notify", "is_stuck")),
             ],
             [
                 store("is_stuck", SC, 1, ("staff.c", "look_if_stuck", "is_stuck")),
