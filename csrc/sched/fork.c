@@ -45,6 +45,7 @@ static void cancel_queued(sp_pool *pool)
     /* The stash may have been in the middle of a change. */
     if (load_relaxed(&pool->injector.lock)) {
         memset(pool->injector.lanes, 0, sizeof pool->injector.lanes);
+        pool->injector.empty_crates = NULL;
         store_relaxed(&pool->injector.stashed, 0u);
         store_relaxed(&pool->injector.lock, 0u);
     }

@@ -304,13 +304,13 @@ static uint32_t take_of_lane(struct sp__injector *injector, int i, sp_task **tas
     return n;
 }
 
-/* Under the lock. */
+/* Under the lock. Of one lane at a time: see take_from_stash(). */
 static uint32_t take_of_stash(struct sp__injector *injector, sp_task **tasks,
                               uint32_t max)
 {
     uint32_t n = 0;
-    for (int i = 0; i < SP__LANES; i++)
-        n += take_of_lane(injector, i, tasks + n, max - n);
+    for (int i = 0; i < SP__LANES && n == 0; i++)
+        n = take_of_lane(injector, i, tasks, 1u << i == SP__LANE_NORMAL ? max : 1);
     return n;
 }
 

@@ -24,7 +24,6 @@
 
 #include "base/atomics.h"
 #include "base/compiler.h"
-#include "sched/deque.h"
 #include "stealpool.h"
 
 enum {

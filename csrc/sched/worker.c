@@ -33,6 +33,8 @@
 
 /* A thief who steals two tasks within that time is given so many together. */
 #define HANDED_OUT (SP_DEQUE_CAPACITY < 128 ? SP_DEQUE_CAPACITY / 2 : 128)
+/* Fewer are linked: a crate costs an allocation. */
+#define LEAST_IN_CRATE (SP_DEQUE_CAPACITY < 16 ? 2 : 8)
 #define SOON_NS 5000
 #define LOOKS_PER_GATHERING 32
 #define PAUSES_PER_LOOK 8
@@ -95,7 +97,10 @@ void sp__worker_leave_cpu(uint32_t cpu)
  * takes from the top like a thief, for the bottom is the newest. */
 static void spill_some(struct sp__worker *worker, uint32_t most)
 {
-    struct sp__crate *crate = sp__crate_new(most);
+    uint32_t n = sp__deque_size(&worker->deque);
+    if (n < most)
+        most = n;
+    struct sp__crate *crate = most < LEAST_IN_CRATE ? NULL : sp__crate_new(most);
     struct sp__batch batch = {.newest = NULL};
     if (crate) {
         crate->end = sp__deque_take_oldest(&worker->deque, crate->tasks, most);
@@ -243,7 +248,8 @@ static void note_steal(struct sp__worker *worker, struct sp__worker *victim)
 {
     int64_t now = sp__os_now_ns();
     uint64_t submitted = load_relaxed(&victim->submitted);
-    worker->is_fed = victim == worker->robbed && submitted != worker->robbed_of &&
+    worker->is_fed = worker->keepalive_ns > 0 && victim == worker->robbed &&
+                     submitted != worker->robbed_of &&
                      now - worker->robbed_at < SOON_NS;
     worker->robbed = victim;
     worker->robbed_of = submitted;
@@ -252,13 +258,15 @@ static void note_steal(struct sp__worker *worker, struct sp__worker *victim)
 
 /* Who steals short tasks one by one from the worker that makes them has each line from
  * it, and it has each back. Ask for some together, and wait for about as long as it takes
- * to make them. */
+ * to make them, while it does. */
 static sp_task *take_gathered(struct sp__worker *worker)
 {
     sp_pool *pool = worker->pool;
     struct sp__worker *victim = worker->robbed;
-    if (!worker->is_fed || worker->keepalive_ns == 0)
+    if (!worker->is_fed)
         return NULL;
+    sp__detached_tell(worker, NULL);
+    uint64_t made = load_relaxed(&victim->submitted);
     if (!load_relaxed(&victim->is_asked))
         store_relaxed(&victim->is_asked, 1u);
     for (int i = 0; i < LOOKS_PER_GATHERING; i++) {
@@ -267,6 +275,10 @@ static sp_task *take_gathered(struct sp__worker *worker)
         if (!sp__injector_is_empty(&pool->injector))
             return take_injected(worker, SP__LANE_HIGH | SP__LANE_NORMAL,
                                  INJECTOR_BATCH);
+        uint64_t before = made;
+        made = load_relaxed(&victim->submitted);
+        if (made == before)
+            break;
     }
     worker->is_fed = false;
     return NULL;

@@ -349,6 +349,91 @@ static void wait_for_another_pool(void *arg)
     CHECK_EQ(load_seq_cst(&others->runs), 100);
 }
 
+enum { HIGH = 24, NORMAL = 200 };
+
+struct rank {
+    sp_pool *pool;
+    sp_group high, first_waits_for;
+    _Atomic(uint32_t) may_end, normal_runs, last_high_after;
+    struct ranked {
+        sp_task task;
+        struct rank *rank;
+    } waits, busy, of_high[HIGH], of_normal[NORMAL];
+};
+
+static void run_until_told(sp_task *task)
+{
+    await(&((struct ranked *)task)->rank->may_end, 1);
+}
+
+static void wait_for_high(sp_task *task)
+{
+    wait_for_group(&((struct ranked *)task)->rank->high);
+}
+
+static void run_high(sp_task *task)
+{
+    struct rank *rank = ((struct ranked *)task)->rank;
+    if (task == &rank->of_high[0].task)
+        wait_for_group(&rank->first_waits_for);
+    else
+        store_seq_cst(&rank->last_high_after, load_seq_cst(&rank->normal_runs));
+}
+
+static void run_normal(sp_task *task)
+{
+    fetch_add_seq_cst(&((struct ranked *)task)->rank->normal_runs, 1u);
+}
+
+static sp_task *make_ranked(struct rank *rank, struct ranked *ranked, sp_task_fn run,
+                            sp_priority priority)
+{
+    ranked->rank = rank;
+    sp_task_init(&ranked->task, run, NULL);
+    sp_task_set_priority(&ranked->task, priority);
+    return &ranked->task;
+}
+
+static void await_sleeper(sp_pool *pool)
+{
+    for (bool sleeps = false; !sleeps; sp__os_yield()) {
+        sp__lock_take(&pool->staff.lock);
+        sleeps = pool->staff.waiting > 0;
+        sp__lock_give(&pool->staff.lock);
+    }
+}
+
+/* Who waits has taken some of them, and lays open what he has before he sleeps. */
+static void tasks_keep_their_priority_when_a_waiter_sleeps(void)
+{
+    static struct rank rank;
+    sp_task *tasks[1 + HIGH + NORMAL];
+    rank = (struct rank){.pool = new_pool(2, SP_NEVER)};
+    sp_group_init(&rank.high);
+    sp_group_init(&rank.first_waits_for);
+    tasks[0] = make_ranked(&rank, &rank.busy, run_until_told, SP_PRIORITY_NORMAL);
+    sp_group_add(&rank.first_waits_for, tasks[0]);
+    CHECK_EQ(sp_submit(rank.pool, tasks[0]), SP_OK);
+    while (sp_task_phase(&rank.busy.task) == SP_PENDING)
+        sp__os_yield();
+
+    tasks[0] = make_ranked(&rank, &rank.waits, wait_for_high, SP_PRIORITY_HIGH);
+    for (int i = 0; i < HIGH; i++) {
+        tasks[1 + i] = make_ranked(&rank, &rank.of_high[i], run_high, SP_PRIORITY_HIGH);
+        sp_group_add(&rank.high, tasks[1 + i]);
+    }
+    for (int i = 0; i < NORMAL; i++)
+        tasks[1 + HIGH + i] =
+            make_ranked(&rank, &rank.of_normal[i], run_normal, SP_PRIORITY_NORMAL);
+    CHECK_EQ(sp_submit_many(rank.pool, tasks, 1 + HIGH + NORMAL), SP_OK);
+    await_sleeper(rank.pool);
+    store_seq_cst(&rank.may_end, 1u);
+    sp_pool_free(rank.pool);
+    CHECK_EQ(load_seq_cst(&rank.normal_runs), NORMAL);
+    CHECK(load_seq_cst(&rank.last_high_after) < NORMAL / 2, "after %u normal ones",
+          load_seq_cst(&rank.last_high_after));
+}
+
 struct ring {
     sp_pool *pool;
     const struct sp__worker *owner;
@@ -560,6 +645,7 @@ int main(void)
     RUN(a_worker_waits_no_longer_than_it_was_told);
     RUN(a_worker_that_sleeps_runs_what_comes_from_outside);
     RUN(a_task_in_a_sleepers_deque_is_run_by_who_waits_for_it);
+    RUN(tasks_keep_their_priority_when_a_waiter_sleeps);
     RUN(a_task_in_the_deque_of_a_loops_owner_is_run);
     RUN(a_worker_waits_for_another_pools_tasks);
     RUN(tasks_frames_and_loops_nest_and_none_is_a_stranger);
