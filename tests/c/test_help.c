@@ -434,6 +434,41 @@ static void tasks_keep_their_priority_when_a_waiter_sleeps(void)
           load_seq_cst(&rank.last_high_after));
 }
 
+struct shy {
+    sp_pool *pool;
+    _Atomic(uint32_t) child_runs;
+};
+
+static void end_when_it_sleeps(void *arg)
+{
+    struct shy *shy = *(struct shy **)arg;
+    store_seq_cst(&shy->child_runs, 1u);
+    await_sleeper(shy->pool);
+}
+
+static void block_and_wait(void *arg)
+{
+    struct shy *shy = *(struct shy **)arg;
+    sp_group group;
+    sp_group_init(&group);
+    CHECK_EQ(sp_spawn(shy->pool, &group, end_when_it_sleeps, &shy, sizeof shy), SP_OK);
+    await(&shy->child_runs, 1);
+    sp_blocking_begin();
+    wait_for_group(&group);
+    sp_blocking_end();
+}
+
+static void who_has_said_that_he_blocks_may_wait(void)
+{
+    for (int i = 0; i < 3; i++) {
+        struct shy shy = {.pool = new_pool(2, stand_ins[i])};
+        run_as_task(shy.pool, block_and_wait, &shy);
+        CHECK_EQ(shy.pool->staff.blocked, 0);
+        CHECK_EQ(shy.pool->staff.asleep, 0);
+        sp_pool_free(shy.pool);
+    }
+}
+
 struct ring {
     sp_pool *pool;
     const struct sp__worker *owner;
@@ -646,6 +681,7 @@ int main(void)
     RUN(a_worker_that_sleeps_runs_what_comes_from_outside);
     RUN(a_task_in_a_sleepers_deque_is_run_by_who_waits_for_it);
     RUN(tasks_keep_their_priority_when_a_waiter_sleeps);
+    RUN(who_has_said_that_he_blocks_may_wait);
     RUN(a_task_in_the_deque_of_a_loops_owner_is_run);
     RUN(a_worker_waits_for_another_pools_tasks);
     RUN(tasks_frames_and_loops_nest_and_none_is_a_stranger);
