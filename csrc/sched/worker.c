@@ -37,6 +37,7 @@
 #define LEAST_IN_CRATE (SP_DEQUE_CAPACITY < 16 ? 2 : 8)
 #define SOON_NS 5000
 #define LOOKS_PER_GATHERING 32
+#define LOOKS_FOR_ONE 8 /* in which he makes a task, be his lines far away */
 #define PAUSES_PER_LOOK 8
 #define YIELDS_PER_SEARCH 2
 #define ASK_EVERY_NS 2000000 /* which CPUs are open to us: a system call */
@@ -275,6 +276,8 @@ static sp_task *take_gathered(struct sp__worker *worker)
         if (!sp__injector_is_empty(&pool->injector))
             return take_injected(worker, SP__LANE_HIGH | SP__LANE_NORMAL,
                                  INJECTOR_BATCH);
+        if (i % LOOKS_FOR_ONE != LOOKS_FOR_ONE - 1)
+            continue;
         uint64_t before = made;
         made = load_relaxed(&victim->submitted);
         if (made == before)
