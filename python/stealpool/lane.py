@@ -106,6 +106,8 @@ class Lane:
         try:
             thread.start()
         except BaseException as error:
+            if start.is_stale and isinstance(error, RuntimeError):
+                return True  # the child again: CPython 3.13.0 "has started" it
             if thread.ident is not None:
                 raise
             self.threads.discard(thread)
